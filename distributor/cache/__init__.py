@@ -1,0 +1,14 @@
+"""
+The store: complete and unfinished objects as files on disk, the SQLite index of them, and what is evicted to make room.
+
+May import C{observe} and C{model}.
+"""
+
+from distributor.cache.allocation import Allocation
+from distributor.cache.directories import DirectoryLock, lock_directories
+from distributor.cache.index import Index, Mark, Row
+from distributor.cache.inventory import Entry
+from distributor.cache.open_file import OpenFile
+from distributor.cache.store import Store
+
+__all__ = ["Allocation", "DirectoryLock", "Entry", "Index", "Mark", "OpenFile", "Row", "Store", "lock_directories"]

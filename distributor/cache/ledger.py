@@ -1,0 +1,114 @@
+"""
+The store's side of the index: writes that must not stop anything, and access marks in batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+
+from twisted.logger import Logger
+
+from distributor.cache.index import Index, Mark, Row
+from distributor.model import DiskFailed
+
+
+class Ledger:
+    """
+    What cannot be written to the index is owed, and tried again with the next L{flush}.
+
+    A store whose index refuses goes on serving and filling: all that is lost when the node is killed is that files have
+    to be verified again. So only the first refusal is logged, and the end of them.
+    """
+
+    _log = Logger()
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._marks: dict[str, Mark] = {}
+        self._owed: dict[str, Row | None] = {}
+        # The newest write in flight for each id: an older one that fails must not be owed, or it would undo the newer.
+        self._newest: dict[str, object] = {}
+        self._refused = False
+
+    async def put(self, row: Row) -> bool:
+        """
+        Write a row.
+
+        @return: whether it has been written; if not, it is owed.
+        """
+        return await self._write({row.id: row}, self._index.put(row))
+
+    async def delete(self, ids: Sequence[str]) -> None:
+        """
+        Delete the rows of C{ids}, as far as there are any.
+        """
+        if ids:
+            await self._write(dict.fromkeys(ids), self._index.delete(ids))
+
+    async def _write(self, rows: Mapping[str, Row | None], written: Awaitable[None]) -> bool:
+        """
+        @param rows: by id, what will be there; L{None} for nothing.
+        """
+        token = object()
+        for object_id in rows:
+            self._owed.pop(object_id, None)
+            self._newest[object_id] = token
+        succeeded = False
+        try:
+            await written
+            succeeded = True
+        except DiskFailed as error:
+            self._note(error)
+        else:
+            self._note(None)
+        finally:
+            for object_id, row in rows.items():
+                if self._newest.get(object_id) is token:
+                    del self._newest[object_id]
+                    if not succeeded:
+                        self._owed[object_id] = row
+        return succeeded
+
+    def touch(self, object_id: str, now: float) -> None:
+        """
+        Mark an access, to be written with the next L{flush}.
+        """
+        mark = self._marks.get(object_id)
+        self._marks[object_id] = Mark(object_id, now, mark.hits + 1 if mark is not None else 1)
+
+    async def flush(self) -> None:
+        """
+        Write what is owed, and the access marks. Never fails: what is refused is kept for the next time.
+        """
+        for object_id in list(self._owed):
+            # Meanwhile it may have been written, or be on its way.
+            if object_id not in self._owed:
+                continue
+            row = self._owed[object_id]
+            if row is None:
+                await self.delete([object_id])
+            else:
+                await self.put(row)
+            if self._refused:
+                return
+        marks, self._marks = self._marks, {}
+        if not marks:
+            return
+        try:
+            await self._index.touch(list(marks.values()))
+        except DiskFailed as error:
+            self._note(error)
+            for mark in marks.values():
+                newer = self._marks.get(mark.id)
+                if newer is not None:
+                    mark = Mark(mark.id, newer.at, mark.hits + newer.hits)
+                self._marks[mark.id] = mark
+        else:
+            self._note(None)
+
+    def _note(self, error: DiskFailed | None) -> None:
+        if error is not None and not self._refused:
+            self._log.error("the index cannot be written, which will be tried again: {error}", error=error)
+        elif error is None and self._refused:
+            self._log.info("the index can be written again")
+        self._refused = error is not None
