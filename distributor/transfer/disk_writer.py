@@ -1,0 +1,175 @@
+"""
+Bytes from the network to the file of a download, and their hash, in threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from distributor.model import DiskFailed, Hasher, InThread
+from distributor.transfer.extents import Extents
+from distributor.transfer.media_type import SNIFFED
+
+Chunk = tuple[int, bytes]
+
+#: What one job reads back for the hash, at most: so that a job is short, and its thread soon free for another object.
+READ_BACK = 8 * 1024 * 1024
+_READ_SIZE = 1024 * 1024
+
+
+class Filler:
+    """
+    The blocking half: used by one thread at a time, and never by the reactor's.
+
+    @ivar head: the first bytes of the object, as many as tell its media type, once they are there.
+    """
+
+    def __init__(self, fd: int, size: int, hasher: Hasher) -> None:
+        self._fd = fd
+        self._hasher = hasher
+        self._hashed = 0
+        self._head_length = min(SNIFFED, size)
+        self.head: bytes | None = None if size else b""
+
+    def fill(self, chunks: Sequence[Chunk], prefix: int) -> int:
+        """
+        Write C{chunks}, then take the hash on towards C{prefix}: where the first hole is, once they are written.
+
+        Bytes that arrive in order are hashed from memory; those that came early are read back.
+
+        @return: how much of the file, from its start, the hash has taken in; in bytes.
+        @raise OSError: the disk refused.
+        """
+        for offset, data in chunks:
+            _write_all(self._fd, offset, data)
+        for offset, data in chunks:
+            if offset <= self._hashed < offset + len(data):
+                self._hasher.update(memoryview(data)[self._hashed - offset :] if offset < self._hashed else data)
+                self._hashed = offset + len(data)
+        enough = min(prefix, self._hashed + READ_BACK)
+        while self._hashed < enough:
+            data = os.pread(self._fd, min(_READ_SIZE, enough - self._hashed), self._hashed)
+            if not data:
+                raise OSError(f"file ends at {self._hashed}, before {prefix}")
+            self._hasher.update(data)
+            self._hashed += len(data)
+        if self.head is None and self._hashed >= self._head_length:
+            self.head = os.pread(self._fd, self._head_length, 0)
+        return self._hashed
+
+    def digest(self) -> bytes:
+        """
+        The hash of what has been taken in.
+        """
+        return self._hasher.digest()
+
+
+def _write_all(fd: int, offset: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        offset += written
+        view = view[written:]
+
+
+class DiskWriter:
+    """
+    The reactor's half: a queue of chunks, of which one job at a time is in a thread.
+
+    What comes while a job runs goes into the next one, so batches grow as the disk gets slower.
+
+    @ivar extents: what is in the file.
+    @ivar queued: bytes that have arrived and are not in the file yet.
+    @ivar hashed: how many bytes of the file, from the first, have been hashed.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        filler: Filler,
+        extents: Extents,
+        in_thread: InThread,
+        progressed: Callable[[], None],
+        failed: Callable[[DiskFailed], None],
+    ) -> None:
+        self._filler = filler
+        self.extents = extents
+        self._in_thread = in_thread
+        self._progressed = progressed
+        self._failed = failed
+        self._queue: list[Chunk] = []
+        self._busy = False
+        self._closed = False
+        self._waiting_for_idle: list[Deferred[None]] = []
+        self.queued = 0
+        self.hashed = 0
+
+    def write(self, offset: int, data: bytes) -> None:
+        """
+        Take C{data}, which is not to change.
+        """
+        if self._closed:
+            return
+        self._queue.append((offset, data))
+        self.queued += len(data)
+        self.run()
+
+    def run(self) -> None:
+        """
+        Start a job, if none runs and there is something to write or to hash.
+        """
+        if self._busy or self._closed:
+            return
+        if not self._queue and self.hashed >= self.extents.stop_at(0):
+            return
+        batch, self._queue = self._queue, []
+        extents = self.extents
+        for offset, data in batch:
+            extents = extents.add(offset, offset + len(data))
+        self._busy = True
+        job = self._in_thread(self._filler.fill, batch, extents.stop_at(0))
+        job.addCallbacks(self._wrote, self._refused, callbackArgs=(extents,))
+        job.addErrback(lambda failure: self._log.failure("telling of what was written", failure))
+
+    def _wrote(self, hashed: int, extents: Extents) -> None:
+        self.extents = extents
+        self.hashed = hashed
+        self._job_ended()
+        if not self._closed:
+            # The next job runs in its thread while the reactor tells the readers of this one.
+            self.run()
+            self._progressed()
+
+    def _refused(self, failure: Failure) -> None:
+        self._closed = True
+        self._queue.clear()
+        self._job_ended()
+        error = DiskFailed(f"writing: {failure.getErrorMessage()}")
+        error.__cause__ = failure.value
+        self._failed(error)
+
+    def _job_ended(self) -> None:
+        self._busy = False
+        self.queued = sum(len(data) for _, data in self._queue)
+        waiting, self._waiting_for_idle = self._waiting_for_idle, []
+        for waiter in waiting:
+            waiter.callback(None)
+
+    def close(self) -> Deferred[None]:
+        """
+        Take nothing more. Fires when no job uses the file any longer; what is queued and not begun is forgotten.
+        """
+        self._closed = True
+        self._queue.clear()
+        done: Deferred[None] = Deferred()
+        if self._busy:
+            self._waiting_for_idle.append(done)
+        else:
+            done.callback(None)
+        return done

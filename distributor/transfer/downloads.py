@@ -1,0 +1,108 @@
+"""
+The downloads in progress: one for an object, so many at once, the rest in a queue.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from distributor.cache import Store
+from distributor.model import InThread, Listing, Overloaded
+from distributor.observe import Sparse
+from distributor.sources import StorageNodes
+from distributor.transfer.download import Download
+from distributor.transfer.reader import DownloadReader
+
+
+class Downloads:
+    """
+    Owns every download from its start until the store has it, or it has failed and left its file.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: Store,
+        nodes: StorageNodes,
+        clock: IReactorTime,
+        in_thread: InThread,
+        trouble: Sparse,
+        at_once: int,
+        queue_length: int,
+    ) -> None:
+        """
+        @param trouble: where a failing disk or a full store is told of.
+        @param at_once: how many downloads fetch at the same time.
+        @param queue_length: how many more may wait for their turn.
+        """
+        self._store = store
+        self._nodes = nodes
+        self._clock = clock
+        self._in_thread = in_thread
+        self._trouble = trouble
+        self._turns = DeferredSemaphore(at_once)
+        self._most = at_once + queue_length
+        self._downloads: dict[str, Download] = {}
+        self._waiting_for_end: dict[Download, list[Deferred[None]]] = {}
+        self._stopping = False
+
+    def __len__(self) -> int:
+        return len(self._downloads)
+
+    def get(self, object_id: str) -> Download | None:
+        """
+        The download of an object, if there is one.
+        """
+        return self._downloads.get(object_id)
+
+    def start(self, listing: Listing) -> DownloadReader:
+        """
+        Begin to fetch an object which nobody fetches yet.
+
+        @return: its first reader.
+        @raise Overloaded: the queue is full, or the node is shutting down.
+        """
+        object_id = listing.object.id
+        assert object_id not in self._downloads, object_id
+        if self._stopping:
+            raise Overloaded("shutting down")
+        if len(self._downloads) >= self._most:
+            raise Overloaded(f"{len(self._downloads)} downloads are waiting or running")
+        download = Download(listing, self._store, self._nodes, self._clock, self._in_thread, self._trouble)
+        self._downloads[object_id] = download
+        # Before it runs, since what is there already may be all of it.
+        reader = download.reader()
+        self._turns.run(lambda: Deferred.fromCoroutine(download.run())).addBoth(self._ended, download)
+        return reader
+
+    def _ended(self, result: object, download: Download) -> None:
+        if isinstance(result, Failure):
+            self._log.failure("download of object {id}", result, id=download.object.id)
+        del self._downloads[download.object.id]
+        for waiting in self._waiting_for_end.pop(download, ()):
+            waiting.callback(None)
+
+    def over(self, download: Download) -> Deferred[None]:
+        """
+        Fires when C{download} has let go of its file and its place.
+        """
+        if self._downloads.get(download.object.id) is not download:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting_for_end.setdefault(download, []).append(waiting)
+        return waiting
+
+    async def stop(self) -> None:
+        """
+        Leave off all downloads, keeping what has arrived.
+        """
+        self._stopping = True
+        downloads = list(self._downloads.values())
+        for download in downloads:
+            download.stop()
+        for download in downloads:
+            await self.over(download)

@@ -1,0 +1,159 @@
+"""
+The readers of a download: each waits for itself, and is told when its bytes are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from distributor.cache import OpenFile
+from distributor.model import DistributorError, IReader
+
+#: A pass over the waiting readers is followed by a rest as long as it took, so that a thousand readers of one download
+#: leave half of the reactor's time to everything else; but never longer than this, in seconds.
+_LONGEST_REST_S = 0.1
+
+
+class Waiters:
+    """
+    Those who wait for an offset, each with a Deferred of its own.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, ready: Callable[[int], bool], error: Callable[[], DistributorError | None]
+    ) -> None:
+        """
+        @param ready: whether there is something to read at an offset.
+        @param error: why nothing more will come, if so.
+        """
+        self._clock = clock
+        self._ready = ready
+        self._error = error
+        self._waiting: dict[Deferred[None], int] = {}
+        self._next_pass: IDelayedCall | None = None
+        self._rest_s = 0.0
+
+    def wait(self, offset: int) -> Deferred[None]:
+        """
+        Fires once C{ready(offset)}, or fails with the error.
+        """
+        waiter: Deferred[None] = Deferred(self._cancelled)
+        if not self._tell(waiter, offset):
+            self._waiting[waiter] = offset
+        return waiter
+
+    def _cancelled(self, waiter: Deferred[None]) -> None:
+        self._waiting.pop(waiter, None)
+
+    def _tell(self, waiter: Deferred[None], offset: int) -> bool:
+        if self._ready(offset):
+            waiter.callback(None)
+        elif (error := self._error()) is not None:
+            waiter.errback(error)
+        else:
+            return False
+        return True
+
+    def wake(self) -> None:
+        """
+        Look soon who can go on: once, however often this is called meanwhile.
+        """
+        if self._next_pass is None and self._waiting:
+            self._next_pass = self._clock.callLater(self._rest_s, self._pass)
+
+    def _pass(self) -> None:
+        self._next_pass = None
+        began = self._clock.seconds()
+        # A waiter that is told may wait again, or make others leave, before the next one's turn.
+        for waiter, offset in list(self._waiting.items()):
+            if waiter in self._waiting:
+                del self._waiting[waiter]
+                if not self._tell(waiter, offset):
+                    self._waiting[waiter] = offset
+        self._rest_s = min(max(0.0, self._clock.seconds() - began), _LONGEST_REST_S)
+
+
+class Fill(TypingProtocol):
+    """
+    What a reader needs of its download.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def media_type(self) -> str | None: ...
+
+    def available(self, offset: int) -> int: ...
+
+    def wait(self, offset: int) -> Deferred[None]: ...
+
+    def reader_left(self, reader: DownloadReader) -> None: ...
+
+
+@implementer(IReader)
+class DownloadReader:
+    """
+    One answer's view of a download. It stays whole when the download ends: the file is its own as much as the store's.
+    """
+
+    def __init__(self, fill: Fill) -> None:
+        self._fill = fill
+        self._file: OpenFile | None = None
+        self._closed = False
+        self._waiting: Deferred[None] | None = None
+        self.size = fill.size
+
+    def attach(self, file: OpenFile) -> None:
+        """
+        There is a file now.
+        """
+        if not self._closed:
+            file.acquire()
+            self._file = file
+
+    @property
+    def fd(self) -> int:
+        """
+        The file; there is one when something is available.
+        """
+        assert self._file is not None, "nothing is available yet"
+        fd: int = self._file.fd
+        return fd
+
+    @property
+    def media_type(self) -> str | None:
+        """
+        Known when C{wait} has fired.
+        """
+        return self._fill.media_type
+
+    def available(self, offset: int) -> int:
+        return 0 if self._closed else self._fill.available(offset)
+
+    def wait(self, offset: int) -> Deferred[None]:
+        assert self._waiting is None, "one wait at a time"
+        waiting = self._fill.wait(offset)
+        if not waiting.called:
+            self._waiting = waiting
+            waiting.addBoth(self._waited)
+        return waiting
+
+    def _waited(self, result: object) -> object:
+        self._waiting = None
+        return result
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._file is not None:
+            self._file.release()
+        self._fill.reader_left(self)

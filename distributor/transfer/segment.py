@@ -1,0 +1,213 @@
+"""
+One upstream request: a run of bytes from one storage node.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from distributor.model import ByteRange, StorageNode
+from distributor.sources import Body, SourceError, StorageNodes
+
+
+class SegmentSink(TypingProtocol):
+    """
+    Where a segment's bytes go.
+    """
+
+    def segment_answered(self, segment: Segment, body: Body) -> None:
+        """The head of the answer has come, and is right."""
+
+    def segment_received(self, segment: Segment, offset: int, data: bytes) -> None:
+        """The bytes of the object at C{offset} have come. The segment may be paused or stopped from here."""
+
+    def segment_ended(self, segment: Segment, error: SourceError | None) -> None:
+        """It has delivered all of its bytes (L{None}), or failed. Comes once, last, and never after C{stop}."""
+
+
+class State(Enum):
+    """
+    Where a segment is in its life: each state goes only to one below it, but for C{PAUSED} and C{RECEIVING}.
+    """
+
+    CREATED = "created"
+    ASKING = "asking"
+    RECEIVING = "receiving"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+class Segment(Protocol):
+    """
+    Asks one storage node for a run of bytes and passes them on in order.
+
+    @ivar position: the offset in the object of the next byte to come.
+    @ivar stop_offset: the offset behind the last byte that was asked for.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        nodes: StorageNodes,
+        node: StorageNode,
+        object_id: str,
+        size: int,
+        wanted: ByteRange,
+        sink: SegmentSink,
+        clock: IReactorTime,
+    ) -> None:
+        self._nodes = nodes
+        self.node = node
+        self._object_id = object_id
+        self._size = size
+        self._wanted = wanted
+        self._sink = sink
+        self._clock = clock
+        self.position = wanted.start
+        self.stop_offset = wanted.stop
+        self._state = State.CREATED
+        self._asking: Deferred[None] | None = None
+        self._silence: IDelayedCall | None = None
+        self._has_place = False
+
+    def __repr__(self) -> str:
+        run = f"{self._object_id}[{self.position}:{self.stop_offset}]"
+        return f"<Segment {self._state.value} {run} {self.node.endpoint}>"
+
+    def start(self) -> None:
+        """
+        Send the request.
+        """
+        assert self._state is State.CREATED, self
+        self._state = State.ASKING
+        self._asking = Deferred.fromCoroutine(self._ask())
+        self._asking.addErrback(self._failed)
+
+    async def _ask(self) -> None:
+        await self._nodes.take_place()
+        self._has_place = True
+        body = await self._nodes.fetch(self.node, self._object_id, self._size, self._wanted)
+        # Where Range was ignored, this is the whole object: the sink takes what it misses of it.
+        self.position = body.start
+        self.stop_offset = body.stop
+        self._state = State.RECEIVING
+        self._sink.segment_answered(self, body)
+        body.deliver(self)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._state is State.ENDED:
+            return
+        error = failure.value
+        if not isinstance(error, SourceError):
+            self._log.failure("asking {node} for a segment", failure, node=self.node.endpoint)
+            error = SourceError(failure.getErrorMessage())
+        self._end(error)
+
+    # The body, as IProtocol.
+
+    def connectionMade(self) -> None:
+        if self._state is State.ENDED:
+            self._drop_connection()
+        elif self._state is State.RECEIVING:
+            self._watch()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._state is State.ENDED:
+            return
+        if self._silence is not None:
+            self._silence.reset(self._nodes.timeout_s)
+        if self._state is State.PAUSED:
+            # The response resumes its transport once it has delivered what it had buffered.
+            self._pause_transport()
+        excess = self.position + len(data) - self.stop_offset
+        if excess > 0:
+            # Only a body without a length can do this: one with the wrong length was refused by its head.
+            self._end(SourceError(f"{excess} bytes too many"))
+            return
+        offset = self.position
+        self.position += len(data)
+        self._sink.segment_received(self, offset, data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._state is State.ENDED:
+            return
+        if self.position == self.stop_offset:
+            # However the connection ended: all is there, and the hash will tell whether it is right.
+            self._end(None)
+        else:
+            self._end(SourceError(f"broke off at {self.position} of {self.stop_offset}: {reason.getErrorMessage()}"))
+
+    # The sink's side.
+
+    def pause(self) -> None:
+        """
+        Let no more bytes come for now. The storage node's silence is not held against it meanwhile.
+        """
+        if self._state is State.RECEIVING:
+            self._state = State.PAUSED
+            self._unwatch()
+            self._pause_transport()
+
+    def resume(self) -> None:
+        """
+        The opposite of L{pause}.
+        """
+        if self._state is State.PAUSED:
+            self._state = State.RECEIVING
+            self._watch()
+            if self.transport is not None:
+                self.transport.resumeProducing()  # type: ignore[attr-defined]
+
+    def stop(self) -> None:
+        """
+        Give up, without telling the sink.
+        """
+        if self._state is not State.ENDED:
+            self._release()
+
+    def _pause_transport(self) -> None:
+        if self.transport is not None:
+            self.transport.pauseProducing()  # type: ignore[attr-defined]
+
+    def _watch(self) -> None:
+        self._unwatch()
+        self._silence = self._clock.callLater(self._nodes.timeout_s, self._silent)
+
+    def _unwatch(self) -> None:
+        if self._silence is not None and self._silence.active():
+            self._silence.cancel()
+        self._silence = None
+
+    def _silent(self) -> None:
+        self._silence = None
+        self._end(SourceError(f"no byte for {self._nodes.timeout_s:g} s", timed_out=True))
+
+    def _end(self, error: SourceError | None) -> None:
+        self._release()
+        self._sink.segment_ended(self, error)
+
+    def _release(self) -> None:
+        """
+        The one place where a segment gives back what it holds.
+        """
+        was, self._state = self._state, State.ENDED
+        self._unwatch()
+        if was is State.ASKING and self._asking is not None:
+            self._asking.cancel()
+        elif self.position < self.stop_offset:
+            # A connection whose answer was read to its end stays open, for the next request.
+            self._drop_connection()
+        if self._has_place:
+            self._nodes.leave_place()
+
+    def _drop_connection(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()

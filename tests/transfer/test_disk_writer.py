@@ -1,0 +1,206 @@
+"""
+Tests for L{distributor.transfer.disk_writer}.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any
+from unittest import mock
+
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from distributor.model import DiskFailed
+from distributor.transfer import disk_writer
+from distributor.transfer.disk_writer import DiskWriter, Filler
+from distributor.transfer.extents import Extents
+from tests.stored import in_thread
+
+PAYLOAD = random.Random(7).randbytes(10_000)
+
+
+class Jobs:
+    """
+    A thread pool whose jobs run when the test says so.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Deferred[Any], Callable[[], Any]]] = []
+
+    def __call__(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        result: Deferred[Any] = Deferred()
+        self.waiting.append((result, lambda: f(*args, **kwargs)))
+        return result
+
+    def run(self) -> None:
+        """
+        Let the oldest job run to its end.
+        """
+        result, job = self.waiting.pop(0)
+        in_thread(job).chainDeferred(result)
+
+
+class FillerTests(SynchronousTestCase):
+    """
+    The blocking half.
+    """
+
+    def filler(self, size: int = len(PAYLOAD)) -> Filler:
+        self.fd = os.open(self.mktemp(), os.O_RDWR | os.O_CREAT)
+        self.addCleanup(os.close, self.fd)
+        return Filler(self.fd, size, blake3())
+
+    @given(st.randoms(use_true_random=False), st.lists(st.integers(1, len(PAYLOAD) - 1), max_size=12))
+    def test_any_order(self, order: random.Random, cuts: list[int]) -> None:
+        """
+        In whatever order the pieces come, the file is the object, and the hash of its prefix is always right.
+        """
+        edges = [0, *sorted(set(cuts)), len(PAYLOAD)]
+        pieces = list(pairwise(edges))
+        order.shuffle(pieces)
+        filler, extents = self.filler(), Extents()
+        for start, stop in pieces:
+            extents = extents.add(start, stop)
+            hashed = filler.fill([(start, PAYLOAD[start:stop])], extents.stop_at(0))
+            self.assertEqual(hashed, extents.stop_at(0))
+            self.assertEqual(filler.digest(), blake3(PAYLOAD[:hashed]).digest())
+        self.assertEqual(os.pread(self.fd, len(PAYLOAD) + 1, 0), PAYLOAD)
+
+    def test_reads_back_in_bounded_jobs(self) -> None:
+        """
+        A long prefix that is on disk already is hashed by several jobs, none of which reads more than its share.
+        """
+        self.patch(disk_writer, "READ_BACK", 3000)
+        filler = self.filler()
+        os.pwrite(self.fd, PAYLOAD, 0)
+        self.assertEqual([filler.fill([], len(PAYLOAD)) for _ in range(4)], [3000, 6000, 9000, len(PAYLOAD)])
+        self.assertEqual(filler.digest(), blake3(PAYLOAD).digest())
+
+    def test_head(self) -> None:
+        """
+        The head is there as soon as the bytes that tell a media type are, and not before.
+        """
+        filler = self.filler()
+        filler.fill([(0, PAYLOAD[:4099])], 4099)
+        self.assertIsNone(filler.head)
+        filler.fill([(4099, PAYLOAD[4099:5000])], 5000)
+        self.assertEqual(filler.head, PAYLOAD[:4100])
+
+    def test_head_of_a_short_object(self) -> None:
+        """
+        The head of an object shorter than that is all of it; of an empty one, nothing, without a job.
+        """
+        filler = self.filler(3)
+        filler.fill([(0, b"abc")], 3)
+        self.assertEqual((filler.head, self.filler(0).head), (b"abc", b""))
+
+    def test_a_file_that_was_cut_raises(self) -> None:
+        """
+        A file that is shorter than what was written to it is a failure of the disk, not a loop.
+        """
+        filler = self.filler()
+        self.assertRaises(OSError, filler.fill, [], 10)
+
+    def test_short_writes_go_on(self) -> None:
+        """
+        A disk that takes a part of what it is given gets the rest.
+        """
+        filler = self.filler()
+        with mock.patch.object(os, "pwrite", lambda fd, view, offset, whole=os.pwrite: whole(fd, view[:7], offset)):
+            filler.fill([(0, PAYLOAD[:100])], 100)
+        self.assertEqual(os.pread(self.fd, 200, 0), PAYLOAD[:100])
+
+
+class DiskWriterTests(SynchronousTestCase):
+    """
+    The reactor's half.
+    """
+
+    def setUp(self) -> None:
+        self.fd = os.open(self.mktemp(), os.O_RDWR | os.O_CREAT)
+        self.addCleanup(os.close, self.fd)
+        self.jobs = Jobs()
+        self.progress: list[tuple[int, int]] = []
+        self.failures: list[DiskFailed] = []
+        self.writer = DiskWriter(
+            Filler(self.fd, len(PAYLOAD), sha256()),
+            Extents(),
+            self.jobs,
+            lambda: self.progress.append((len(self.writer.extents), self.writer.hashed)),
+            self.failures.append,
+        )
+
+    def test_one_job_at_a_time_takes_all_that_waits(self) -> None:
+        """
+        What comes while a job runs goes into the next one, all of it.
+        """
+        for start in range(0, 5000, 1000):
+            self.writer.write(start, PAYLOAD[start : start + 1000])
+        self.assertEqual((len(self.jobs.waiting), self.writer.queued), (1, 5000))
+        self.jobs.run()
+        self.assertEqual((self.progress, self.writer.queued, len(self.jobs.waiting)), ([(1000, 1000)], 4000, 1))
+        self.jobs.run()
+        self.assertEqual((self.progress, self.writer.queued, self.jobs.waiting), ([(1000, 1000), (5000, 5000)], 0, []))
+
+    def test_nothing_is_there_before_it_is_written(self) -> None:
+        """
+        Extents and hash are those of the last job that has ended.
+        """
+        self.writer.write(0, PAYLOAD)
+        self.assertEqual((self.writer.extents, self.writer.hashed), (Extents(), 0))
+        self.jobs.run()
+        self.assertEqual((self.writer.extents.runs, self.writer.hashed), (((0, len(PAYLOAD)),), len(PAYLOAD)))
+
+    def test_a_disk_that_refuses_ends_it(self) -> None:
+        """
+        An C{OSError} is told once, as C{DiskFailed}; nothing is written after it.
+        """
+        self.writer.write(0, b"x")
+        with mock.patch.object(os, "pwrite", side_effect=OSError(28, "No space left on device")):
+            self.jobs.run()
+        [error] = self.failures
+        self.assertIn("No space left", str(error))
+        self.writer.write(1, b"y")
+        self.assertEqual((self.jobs.waiting, self.progress, self.writer.extents), ([], [], Extents()))
+
+    def test_close_waits_for_the_job_that_runs(self) -> None:
+        """
+        Closing forgets what waits, tells nobody, and fires once the file is not used any more.
+        """
+        self.writer.write(0, b"x")
+        self.writer.write(1, b"y")
+        closed = self.writer.close()
+        self.assertNoResult(closed)
+        self.jobs.run()
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual((self.progress, self.jobs.waiting), ([], []))
+        self.assertEqual(os.pread(self.fd, 10, 0), b"x")
+
+    def test_close_of_an_idle_one(self) -> None:
+        """
+        Without a job, closing is done at once; writing to a closed one is harmless.
+        """
+        self.assertIsNone(self.successResultOf(self.writer.close()))
+        self.writer.write(0, b"x")
+        self.assertEqual(self.jobs.waiting, [])
+
+    def test_an_error_in_telling_is_logged(self) -> None:
+        """
+        A mistake of the one who is told does not pass for a failure of the disk.
+        """
+
+        def mistaken() -> None:
+            raise ZeroDivisionError
+
+        writer = DiskWriter(Filler(self.fd, 1, sha256()), Extents(), in_thread, mistaken, self.failures.append)
+        writer.write(0, b"x")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.failures, [])

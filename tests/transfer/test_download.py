@@ -1,0 +1,482 @@
+"""
+Tests for L{distributor.transfer.download}: a real store and real HTTP, both without threads or sockets.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from distributor.cache import Store
+from distributor.devnet import Cut, Ending, Fault
+from distributor.model import (
+    CacheState,
+    ContentMismatch,
+    DiskFailed,
+    DistributorError,
+    IReader,
+    Listing,
+    NoRoom,
+    Overloaded,
+    SourcesFailed,
+    SourcesTimedOut,
+)
+from distributor.observe import Sparse
+from distributor.transfer import Download, DownloadReader
+from tests.stored import in_thread, started_store
+from tests.upstream import TIMEOUT_S, Upstream, payload
+
+CONTENT = payload(300_000)
+
+
+def read(reader: DownloadReader, offset: int = 0) -> bytes:
+    """
+    All that can be read now.
+    """
+    return os.pread(reader.fd, reader.available(offset), offset) if reader.available(offset) else b""
+
+
+class DownloadTests(SynchronousTestCase):
+    """
+    One download, and those who read it.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.directory = Path(self.mktemp())
+        self.store = started_store(self, self.clock, directory=self.directory)
+        self.upstream = Upstream(self, self.clock, CONTENT, count=2)
+        self.addCleanup(self.assert_nothing_left)
+
+    def assert_nothing_left(self) -> None:
+        """
+        No call waits, and the store's books are what is on disk.
+        """
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        files = [path for path in self.directory.glob("assets/**/*") if path.is_file() and path.name != "lock"]
+        self.assertEqual((self.store.used, self.store.reserved), (sum(path.stat().st_size for path in files), 0))
+
+    def download(self, listing: Listing | None = None, store: Store | None = None) -> tuple[Download, DownloadReader]:
+        """
+        One that has not been let run, and a reader of it.
+        """
+        download = Download(
+            listing or self.upstream.listing,
+            store or self.store,
+            self.upstream.client,
+            self.clock,
+            in_thread,
+            Sparse(self.clock, Logger()),
+        )
+        reader = download.reader()
+        self.addCleanup(reader.close)
+        return download, reader
+
+    def run_download(self, download: Download) -> Deferred[None]:
+        """
+        Let it run as far as it goes by itself.
+        """
+        over = Deferred.fromCoroutine(download.run())
+        self.upstream.flush()
+        return over
+
+    def fails(self, reader: DownloadReader, offset: int, error: type[DistributorError]) -> None:
+        """
+        A reader who waits at C{offset} is told of C{error}.
+        """
+        waiting = reader.wait(offset)
+        self.clock.advance(0)
+        self.failureResultOf(waiting, error)
+
+    def stall_at(self, offset: int) -> None:
+        """
+        The first node gives so many bytes, and then nothing.
+        """
+        self.upstream.nodes[0].faults.always = Fault(cut=Cut(offset, Ending.STALL))
+
+    def break_off_at(self, offset: int, *indices: int) -> None:
+        """
+        These nodes give so many bytes of each answer, and close.
+        """
+        for index in indices:
+            self.upstream.nodes[index].faults.always = Fault(cut=Cut(offset, Ending.CLOSE))
+
+    # What readers see.
+
+    def test_one_request_for_all(self) -> None:
+        """
+        Readers that come before, while and after it fills all read the whole from one request, and the store has it.
+        """
+        download, first = self.download()
+        second = download.reader()
+        over = self.run_download(download)
+        self.successResultOf(over)
+        self.assertTrue(read(first) == read(second) == CONTENT)
+        self.assertEqual(self.upstream.ranges, [None])
+        entry = self.store.get("7")
+        assert entry is not None
+        self.assertEqual(
+            (entry.size, entry.content_hash), (len(CONTENT), str(self.upstream.listing.object.content_hash))
+        )
+        second.close()
+
+    def test_reader(self) -> None:
+        """
+        Its readers are readers.
+        """
+        download, reader = self.download()
+        self.assertEqual((reader.size, reader.available(0)), (len(CONTENT), 0))
+        self.run_download(download)
+        verifyObject(IReader, reader)
+
+    def test_bytes_are_there_as_they_come(self) -> None:
+        """
+        What has come can be read before the rest has, and a reader ahead of it waits.
+        """
+        self.stall_at(100_000)
+        download, reader = self.download()
+        ahead, behind = reader.wait(150_000), download.reader()
+        over = self.run_download(download)
+        self.assertTrue(read(reader) == CONTENT[:100_000])
+        self.assertIsNone(self.successResultOf(behind.wait(99_999)))
+        self.assertNoResult(ahead)
+        self.assertEqual(download.cache_state, CacheState.PENDING)
+        self.clock.advance(TIMEOUT_S)
+        self.upstream.flush()
+        self.assertIsNone(self.successResultOf(ahead))
+        behind.close()
+        self.successResultOf(over)
+
+    def test_the_last_byte_waits_for_the_hash(self) -> None:
+        """
+        As long as the object has not been verified, its last byte cannot be read, though it is in the file.
+        """
+        download, reader = self.download()
+        seen: list[tuple[int, CacheState]] = []
+        check = download._check
+
+        def checking(digest: bytes) -> None:
+            seen.append((reader.available(0), download.cache_state))
+            check(digest)
+            seen.append((reader.available(0), download.cache_state))
+
+        with mock.patch.object(download, "_check", checking):
+            self.run_download(download)
+        self.assertEqual(seen, [(len(CONTENT) - 1, CacheState.PENDING), (len(CONTENT), CacheState.HIT)])
+
+    def test_wait_at_the_end(self) -> None:
+        """
+        A reader that waits at the end of the object is told when it has been verified.
+        """
+        download, reader = self.download()
+        waiting = reader.wait(len(CONTENT))
+        self.run_download(download)
+        self.assertIsNone(self.successResultOf(waiting))
+
+    def test_an_empty_object(self) -> None:
+        """
+        An object without bytes costs no request, and is verified like any other.
+        """
+        self.upstream = Upstream(self, self.clock, b"")
+        download, reader = self.download()
+        waiting = reader.wait(0)
+        self.successResultOf(self.run_download(download))
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertEqual((self.upstream.requests, download.cache_state), ([], CacheState.HIT))
+
+    def test_an_empty_object_that_cannot_be(self) -> None:
+        """
+        An empty object with the hash of something else is nobody's to give.
+        """
+        self.upstream = Upstream(self, self.clock, b"")
+        download, reader = self.download(self.upstream.listing_of(b"x"))
+        self.successResultOf(self.run_download(download))
+        self.fails(reader, 0, ContentMismatch)
+
+    def test_media_type(self) -> None:
+        """
+        The first bytes tell the type; where they do not, the catalogue; where that does not, the storage node.
+        """
+        for content, catalogue, expected in [
+            (b"\x89PNG\r\n\x1a\n" + CONTENT, "text/plain", "image/png"),
+            (CONTENT, "text/vtt", "text/vtt"),
+            (CONTENT, None, "application/octet-stream"),
+        ]:
+            self.upstream = Upstream(self, self.clock, content)
+            download, reader = self.download(self.upstream.listing_of(content, type=catalogue))
+            self.assertIsNone(reader.media_type)
+            self.successResultOf(self.run_download(download))
+            self.assertEqual(reader.media_type, expected)
+            reader.close()
+            self.successResultOf(Deferred.fromCoroutine(self.store.remove("7")))
+
+    # Readers that leave.
+
+    def test_a_reader_that_leaves_harms_nobody(self) -> None:
+        """
+        A wait that is cancelled concerns that reader alone; without any reader, the download goes on to its end.
+        """
+        download, reader = self.download()
+        other = download.reader()
+        waiting, other_waits = reader.wait(0), other.wait(0)
+        reader.close()
+        self.failureResultOf(waiting)
+        other.close()
+        self.failureResultOf(other_waits)
+        self.successResultOf(self.run_download(download))
+        self.assertIsNotNone(self.store.get("7"))
+
+    def test_a_reader_outlives_the_object(self) -> None:
+        """
+        Who reads an object that is evicted meanwhile reads it to the end, and its space counts until then.
+        """
+        download, reader = self.download()
+        self.successResultOf(self.run_download(download))
+        self.successResultOf(Deferred.fromCoroutine(self.store.remove("7")))
+        self.assertTrue(read(reader) == CONTENT)
+        self.assertEqual(self.store.used, len(CONTENT))
+        reader.close()
+        reader.close()
+        self.assertEqual((self.store.used, reader.available(0)), (0, 0))
+
+    # Storage nodes that fail.
+
+    def test_failover(self) -> None:
+        """
+        When a node breaks off, the next one is asked for what is missing, and for nothing else.
+        """
+        self.break_off_at(100_000, 0)
+        download, reader = self.download()
+        self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader) == CONTENT)
+        self.assertEqual(self.upstream.ranges, [None, "bytes=100000-299999"])
+
+    def test_all_break_off(self) -> None:
+        """
+        Nodes that break off again and again still get the object through, each byte once.
+        """
+        self.break_off_at(70_000, 0, 1)
+        download, reader = self.download()
+        self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader) == CONTENT)
+        self.assertEqual(sum(request.sent for request in self.upstream.requests), len(CONTENT))
+
+    def test_range_ignored_after_a_failover(self) -> None:
+        """
+        A node that ignores Range is of use all the same: what is there already is passed over.
+        """
+        self.break_off_at(100_000, 0)
+        self.upstream.nodes[1].faults.always = Fault(ignore_range=True)
+        download, reader = self.download()
+        self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader) == CONTENT)
+
+    def test_before_the_first_byte(self) -> None:
+        """
+        Only when a whole round of nodes has failed are the readers told, with the reason.
+        """
+        for node in self.upstream.nodes:
+            node.faults.always = Fault(status=404)
+        download, reader = self.download()
+        waiting = reader.wait(0)
+        self.successResultOf(self.run_download(download))
+        self.failureResultOf(waiting, SourcesFailed)
+        self.assertEqual(len(self.upstream.requests), 2)
+
+    def test_all_silent(self) -> None:
+        """
+        When each of them was silent, the reason is a time-out.
+        """
+        for node in self.upstream.nodes:
+            node.faults.always = Fault(hang=True)
+        download, reader = self.download()
+        waiting = reader.wait(0)
+        over = self.run_download(download)
+        for _ in self.upstream.nodes:
+            self.clock.advance(TIMEOUT_S)
+            self.upstream.flush()
+        self.failureResultOf(waiting, SourcesTimedOut)
+        self.successResultOf(over)
+
+    def test_what_came_is_kept(self) -> None:
+        """
+        When nothing can go on, readers have what came and are told at the hole; the next download goes on from there.
+        """
+        self.upstream.nodes[0].faults.next.append(Fault(cut=Cut(100_000, Ending.CLOSE)))
+        for node in self.upstream.nodes:
+            node.faults.always = Fault(status=500)
+        download, reader = self.download()
+        self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader) == CONTENT[:100_000])
+        self.fails(reader, 100_000, SourcesFailed)
+        self.upstream.nodes[1].faults.always = Fault()
+        again, second = self.download()
+        self.successResultOf(self.run_download(again))
+        self.assertTrue(read(second) == CONTENT)
+        self.assertEqual(self.upstream.ranges[-1], "bytes=100000-299999")
+
+    def test_goes_on_after_a_restart(self) -> None:
+        """
+        So it does in the next life of the node, when the one before was stopped; the hash is that of the whole.
+        """
+        self.stall_at(100_000)
+        download, reader = self.download()
+        over = self.run_download(download)
+        download.stop()
+        self.successResultOf(over)
+        self.fails(reader, 100_000, Overloaded)
+        reader.close()
+        self.successResultOf(Deferred.fromCoroutine(self.store.stop()))
+        self.store = started_store(self, self.clock, directory=self.directory)
+        self.upstream.nodes[0].faults.always = Fault()
+        again, second = self.download()
+        self.successResultOf(self.run_download(again))
+        self.assertTrue(read(second) == CONTENT)
+        self.assertEqual(self.upstream.ranges, [None, "bytes=100000-299999"])
+
+    def test_recorded_while_it_fills(self) -> None:
+        """
+        Every few seconds the index learns what is in the file, so that a node which is killed fetches little again.
+        """
+        self.stall_at(100_000)
+        download, _ = self.download()
+        with mock.patch("distributor.transfer.download.RECORD_EVERY_BYTES", 50_000):
+            over = self.run_download(download)
+        killed = started_store(self, self.clock, directory=self.directory)
+        allocation = self.successResultOf(Deferred.fromCoroutine(killed.allocate(self.upstream.listing.object)))
+        [(start, stop)] = allocation.extents
+        self.assertEqual(start, 0)
+        self.assertGreaterEqual(stop, 50_000)
+        self.successResultOf(Deferred.fromCoroutine(allocation.suspend(allocation.extents)))
+        download.stop()
+        self.successResultOf(over)
+
+    # Wrong bytes.
+
+    def test_a_wrong_byte(self) -> None:
+        """
+        A copy with a wrong byte is never complete: readers get nothing more of it, and it is dropped; the next download
+        begins anew.
+        """
+        self.upstream.nodes[0].faults.next.append(Fault(flip_at=5))
+        download, reader = self.download()
+        at_the_end = reader.wait(len(CONTENT) - 1)
+        self.successResultOf(self.run_download(download))
+        self.failureResultOf(at_the_end, ContentMismatch)
+        self.assertEqual((reader.available(0), self.store.get("7")), (0, None))
+        reader.close()
+        again, second = self.download()
+        self.successResultOf(self.run_download(again))
+        self.assertTrue(read(second) == CONTENT)
+        self.assertEqual(self.upstream.ranges, [None, None])
+
+    def test_the_wrong_object(self) -> None:
+        """
+        Bytes of another object with the same size are noticed, wherever they differ.
+        """
+        for position in (0, 150_000, len(CONTENT) - 1):
+            self.upstream.nodes[0].faults.next.append(Fault(flip_at=position))
+            download, reader = self.download()
+            self.successResultOf(self.run_download(download))
+            self.fails(reader, 0, ContentMismatch)
+            reader.close()
+
+    # Files that are there already.
+
+    def adopted(self, content: bytes) -> tuple[Download, DownloadReader]:
+        """
+        A download of an object whose file another program has left in the store.
+        """
+        directory = Path(self.mktemp())
+        (directory / "assets").mkdir(parents=True)
+        (directory / "assets" / "7").write_bytes(content)
+        self.directory = directory
+        self.store = started_store(self, self.clock, directory=directory)
+        return self.download()
+
+    def test_adopted(self) -> None:
+        """
+        A complete file that nobody has verified is verified, and served, without a storage node.
+        """
+        download, reader = self.adopted(CONTENT)
+        self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader) == CONTENT)
+        self.assertEqual((self.upstream.requests, download.cache_state), ([], CacheState.HIT))
+
+    def test_adopted_and_wrong(self) -> None:
+        """
+        One that turns out to be wrong is dropped, and the next download fetches the object.
+        """
+        download, reader = self.adopted(b"x" + CONTENT[1:])
+        self.successResultOf(self.run_download(download))
+        self.fails(reader, 0, ContentMismatch)
+        reader.close()
+        again, second = self.download()
+        self.successResultOf(self.run_download(again))
+        self.assertTrue(read(second) == CONTENT)
+
+    # The disk.
+
+    def test_no_room(self) -> None:
+        """
+        A store that is too small says so, and nothing is asked of a storage node.
+        """
+        store = started_store(self, self.clock, capacity=len(CONTENT) - 1)
+        download, reader = self.download(store=store)
+        waiting = reader.wait(0)
+        self.successResultOf(self.run_download(download))
+        self.failureResultOf(waiting, NoRoom)
+        self.assertEqual(self.upstream.requests, [])
+
+    def test_full_disk(self) -> None:
+        """
+        When the disk refuses more, readers have what is there and are told at the hole; the space is given back.
+        """
+        download, reader = self.download()
+
+        def pwrite(fd: int, data: bytes, offset: int, real: Callable[[int, bytes, int], int] = os.pwrite) -> int:
+            if offset >= 100_000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(fd, data[: 100_000 - offset], offset)
+
+        self.upstream.nodes[0].faults.next.append(Fault(cut=Cut(100_000, Ending.CLOSE)))
+        with mock.patch.object(os, "pwrite", pwrite):
+            self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader) == CONTENT[:100_000])
+        self.fails(reader, 100_000, DiskFailed)
+        reader.close()
+        self.assertEqual(self.store.used, 0)
+
+    def test_a_disk_that_cannot_keep_it(self) -> None:
+        """
+        An object that has been verified and cannot be moved into the store is still read to its end.
+        """
+        download, reader = self.download()
+        with mock.patch.object(os, "rename", side_effect=OSError(errno.EIO, "Input/output error")):
+            self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader) == CONTENT)
+        self.assertIsNone(self.store.get("7"))
+        reader.close()
+
+    # Stopping.
+
+    def test_stopped_before_it_ran(self) -> None:
+        """
+        A download that is stopped in the queue tells its readers, and does nothing.
+        """
+        download, reader = self.download()
+        waiting = reader.wait(0)
+        download.stop()
+        self.clock.advance(0)
+        self.failureResultOf(waiting, Overloaded)
+        self.successResultOf(self.run_download(download))
+        self.assertEqual(self.upstream.requests, [])
