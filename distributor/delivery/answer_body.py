@@ -1,0 +1,65 @@
+"""
+The body of an answer: its pieces, one after another, from wherever they can be had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.tcp import Connection
+from twisted.web.http import Request
+
+from distributor.delivery.pump import Pump, ReadingPump, SendfilePump
+from distributor.model import ByteRange, DiskFailed, InThread, IReader, NoRoom
+from distributor.transfer import Passage
+
+
+class Source(TypingProtocol):
+    """
+    Where the bytes of one answer come from.
+
+    @ivar reader: the file, as long as there is one to read from.
+    """
+
+    reader: IReader | None
+
+    async def passage(self, wanted: ByteRange) -> Passage:
+        """
+        C{wanted} from a storage node, its first byte ready.
+        """
+
+
+async def deliver(request: Request, pieces: Iterable[bytes | ByteRange], source: Source, in_thread: InThread) -> None:
+    """
+    Write the body of an answer whose head has been written.
+
+    @raise DistributorError: it cannot go on; what has been written is right as far as it goes.
+    @raise ConnectionLost: the reader is gone.
+    """
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            request.write(piece)
+            continue
+        offset = piece.start
+        if source.reader is not None:
+            pump = _pump(request, source.reader, piece, in_thread)
+            # A storage node can still give what the disk cannot.
+            with suppress(DiskFailed, NoRoom):
+                await pump.run()
+            offset = pump.offset
+        if offset < piece.stop:
+            passage = await source.passage(ByteRange(offset, piece.stop))
+            await passage.send_to(request)
+
+
+def _pump(request: Request, reader: IReader, wanted: ByteRange, in_thread: InThread) -> Pump:
+    transport = getattr(request.channel, "transport", None)
+    if isinstance(transport, Connection) and not transport.TLS:
+
+        def sent(length: int) -> None:
+            request.sentLength += length
+
+        return SendfilePump(reader, wanted.start, wanted.stop, in_thread, request.channel, transport, sent)
+    return ReadingPump(reader, wanted.start, wanted.stop, in_thread, request)

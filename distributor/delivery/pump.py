@@ -1,0 +1,281 @@
+"""
+One run of a reader's bytes on its way into a transport.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IConsumer, IPullProducer, IPushProducer
+from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from distributor.model import DiskFailed, InThread, IReader
+
+#: The kernel reads ahead by this much, so bytes this far apart tell of those between them.
+_PROBE_STEP = 128 * 1024
+
+
+class ColdRead(Exception):
+    """
+    The bytes are not in the page cache: reading them here would make everybody wait for the disk.
+    """
+
+
+class Pump(ABC):
+    """
+    What all ways of sending a run of bytes have in common: waiting for bytes to arrive, and for a cold disk; one end.
+
+    @ivar offset: the offset in the object of the next byte to send.
+    """
+
+    #: How many bytes are sent, or brought into the page cache, at once.
+    window: int
+
+    def __init__(self, reader: IReader, start: int, stop: int, in_thread: InThread) -> None:
+        self._reader = reader
+        self._stop = stop
+        self._in_thread = in_thread
+        self._flowing = True
+        self._pending: Deferred[None] | None = None
+        self._warm_stop = start
+        self._done: Deferred[None] = Deferred(lambda _: self._end(Failure(CancelledError())))
+        self._ended = False
+        self.offset = start
+
+    def run(self) -> Deferred[None]:
+        """
+        Send the whole run. Fires when all of it has been handed to the transport; fails when the transport or the
+        reader does. Cancelling it stops it. Called once.
+        """
+        self._register()
+        return self._done
+
+    @abstractmethod
+    def _register(self) -> None:
+        """Become the transport's producer, and start."""
+
+    @abstractmethod
+    def _unregister(self) -> None:
+        """The opposite, once."""
+
+    @abstractmethod
+    def _send(self, length: int) -> bool:
+        """
+        Send up to C{length} bytes from L{offset} on, all of which are in the file, and move L{offset}.
+
+        @return: whether to go on at once.
+        @raise ColdRead: they would have to come from the disk.
+        @raise OSError: the disk or the socket refuses.
+        """
+
+    def _go_on(self) -> None:
+        while self._flowing and self._pending is None and not self._ended:
+            if self.offset == self._stop:
+                self._end(None)
+                return
+            length = min(self._reader.available(self.offset), self._stop - self.offset, self.window)
+            if length == 0:
+                self._wait_for(self._reader.wait(self.offset), self.offset)
+                continue
+            try:
+                if not self._send(length):
+                    return
+            except ColdRead:
+                # The reader may be closed meanwhile: then nobody looks at what was read, from whatever file.
+                warmed = self._in_thread(os.pread, self._reader.fd, length, self.offset)
+                self._wait_for(warmed.addCallback(lambda _: None), self.offset + length)
+            except OSError as error:
+                self._end(Failure(_explained(error)))
+
+    def _wait_for(self, pending: Deferred[None], warm_stop: int) -> None:
+        if not pending.called:
+            self._pending = pending
+        pending.addCallbacks(self._waited, self._waited_in_vain, callbackArgs=(warm_stop,))
+
+    def _waited(self, ignored: None, warm_stop: int) -> None:
+        self._warm_stop = warm_stop
+        if self._pending is not None:
+            self._pending = None
+            self._go_on()
+
+    def _waited_in_vain(self, failure: Failure) -> None:
+        self._pending = None
+        error = failure.value
+        self._end(Failure(_explained(error)) if isinstance(error, OSError) else failure)
+
+    def pauseProducing(self) -> None:
+        self._flowing = False
+
+    def resumeProducing(self) -> None:
+        self._flowing = True
+        self._go_on()
+
+    def stopProducing(self) -> None:
+        self._end(Failure(ConnectionLost("the reader is gone")))
+
+    def _end(self, failure: Failure | None) -> None:
+        """
+        The one end of a pump, whoever calls for it.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        self._unregister()
+        if self._pending is not None:
+            self._pending.cancel()
+        if failure is None:
+            self._done.callback(None)
+        else:
+            self._done.errback(failure)
+
+
+def _explained(error: OSError) -> Exception:
+    """
+    Whose fault it is: the socket's, and then the reader is gone; or the disk's.
+    """
+    if isinstance(error, ConnectionError) or error.errno in (errno.ETIMEDOUT, errno.ENOTCONN):
+        return ConnectionLost(str(error))
+    failed = DiskFailed(f"reading: {error}")
+    failed.__cause__ = error
+    return failed
+
+
+def _read_cached(fd: int, buffer: bytearray, offset: int) -> int:
+    """
+    Read from the page cache alone.
+
+    @raise ColdRead: nothing is there, or the file system cannot tell.
+    """
+    try:
+        return os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        raise ColdRead from None
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            raise ColdRead from None
+        raise
+
+
+@implementer(IPushProducer)
+class ReadingPump(Pump):
+    """
+    Reads the file and writes to any consumer: for TLS, and whatever else is not a plain socket.
+    """
+
+    # What a transport buffers before it pauses its producer: a thousand slow TLS readers hold 64 MiB, and no more.
+    window = 64 * 1024
+
+    def __init__(self, reader: IReader, start: int, stop: int, in_thread: InThread, consumer: IConsumer) -> None:
+        super().__init__(reader, start, stop, in_thread)
+        self._consumer = consumer
+
+    def _register(self) -> None:
+        self._consumer.registerProducer(self, True)
+        self._go_on()
+
+    def _unregister(self) -> None:
+        self._consumer.unregisterProducer()
+
+    def _send(self, length: int) -> bool:
+        if self.offset + length <= self._warm_stop:
+            data = os.pread(self._reader.fd, length, self.offset)
+        else:
+            buffer = bytearray(length)
+            data = bytes(memoryview(buffer)[: _read_cached(self._reader.fd, buffer, self.offset)])
+        if not data:
+            raise OSError(f"file ends at {self.offset}, before {self._stop}")
+        self.offset += len(data)
+        # May pause, or end, this very producer.
+        self._consumer.write(data)
+        return True
+
+
+@implementer(IPullProducer)
+class SendfilePump(Pump):
+    """
+    Lets the kernel copy from the file to a plain socket: a slow reader costs no memory here.
+
+    It takes the place of the HTTP channel as the producer of the channel's transport, and is asked for more whenever
+    that has nothing left to send: first when the head of the answer has gone out.
+    """
+
+    window = 1024 * 1024
+
+    #: What one reader may send before the others have their turn.
+    quota = 4 * 1024 * 1024
+
+    def __init__(
+        self,
+        reader: IReader,
+        start: int,
+        stop: int,
+        in_thread: InThread,
+        channel: IPushProducer,
+        transport: Connection,
+        sent: Callable[[int], None],
+    ) -> None:
+        """
+        @param channel: the producer of C{transport} before and after.
+        @param sent: is told how many bytes went out.
+        """
+        super().__init__(reader, start, stop, in_thread)
+        self._channel = channel
+        self._transport = transport
+        self._socket = transport.getHandle().fileno()
+        self._sent = sent
+        self._asked = False
+        self._in_turn = 0
+
+    def _register(self) -> None:
+        self._transport.unregisterProducer()
+        self._transport.registerProducer(self, False)
+
+    def _unregister(self) -> None:
+        self._transport.unregisterProducer()
+        if self._transport.connected:
+            self._transport.registerProducer(self._channel, True)
+            # Nothing is left to send, whatever the channel was told last.
+            self._channel.resumeProducing()
+
+    def resumeProducing(self) -> None:
+        if self._asked:
+            self._in_turn = 0
+            self._go_on()
+        else:
+            # registerProducer asks at once, but what was written before may still be in the transport's buffer.
+            self._asked = True
+            self._transport.startWriting()
+
+    def _send(self, length: int) -> bool:
+        if self.offset + length > self._warm_stop:
+            self._probe(length)
+        try:
+            sent = os.sendfile(self._socket, self._reader.fd, self.offset, length)
+        except BlockingIOError:
+            self._transport.startWriting()
+            return False
+        if sent == 0:
+            raise OSError(f"file ends at {self.offset}, before {self._stop}")
+        self.offset += sent
+        self._sent(sent)
+        self._in_turn += sent
+        if self._in_turn < self.quota:
+            return True
+        self._transport.startWriting()
+        return False
+
+    def _probe(self, length: int) -> None:
+        """
+        @raise ColdRead: sending would wait for the disk.
+        """
+        byte = bytearray(1)
+        for offset in (*range(self.offset, self.offset + length, _PROBE_STEP), self.offset + length - 1):
+            _read_cached(self._reader.fd, byte, offset)
+        self._warm_stop = self.offset + length
