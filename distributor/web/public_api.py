@@ -1,0 +1,180 @@
+"""
+The public API: Klein routes, each of them thin.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from importlib import resources
+from urllib.parse import unquote_to_bytes
+
+from klein import Klein, KleinRenderable
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from distributor import __version__
+from distributor.web import errors
+from distributor.web.asset import Assets, new_request_id, write_head
+from distributor.web.asset_request import field_value, request_id
+from distributor.web.headers import Headers, api_headers, preflight_headers
+
+BASE = "/api/v1"
+_READ = ["GET", "HEAD"]
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+Facts = Callable[[], Mapping[str, object]]
+
+
+class PublicApi:
+    """
+    What the node answers over HTTP.
+    """
+
+    app = Klein()
+
+    def __init__(
+        self,
+        assets: Assets,
+        status: Facts,
+        buckets: Facts,
+        ready: Callable[[], bool],
+        page: Callable[[str], str],
+        page_policy: str,
+    ) -> None:
+        """
+        @param status: what C{/status} says.
+        @param buckets: what C{/buckets} says.
+        @param ready: whether the node can serve.
+        @param page: makes the HTML at C{/}, from the origin under which the visitor knows this node.
+        @param page_policy: its C{Content-Security-Policy}.
+        """
+        self._assets = assets
+        self._status = status
+        self._buckets = buckets
+        self._ready = ready
+        self._page = page
+        self._page_policy = page_policy
+        self._openapi = resources.files("distributor.web").joinpath("openapi.json").read_bytes()
+
+    @app.route(f"{BASE}/asset/<path:object_id>", methods=_READ)
+    @app.route(f"{BASE}/assets/<path:object_id>", methods=_READ)
+    async def asset(self, request: Request, object_id: str) -> None:
+        # A trailing slash is tolerated, as Argus does.
+        await self._assets.respond(request, object_id.removesuffix("/"))
+
+    @app.route(f"{BASE}/status", methods=_READ)
+    @app.route(f"{BASE}/status/", methods=_READ)
+    def status(self, request: Request) -> bytes:
+        return _json(request, 200, self._status())
+
+    @app.route(f"{BASE}/buckets", methods=_READ)
+    @app.route(f"{BASE}/buckets/", methods=_READ)
+    def buckets(self, request: Request) -> bytes:
+        return _json(request, 200, self._buckets())
+
+    @app.route(f"{BASE}/openapi.json", methods=_READ)
+    def openapi(self, request: Request) -> bytes:
+        return _body(request, 200, "application/json", self._openapi)
+
+    @app.route("/healthz", methods=_READ)
+    def healthz(self, request: Request) -> bytes:
+        return _body(request, 200, "text/plain; charset=utf-8", b"ok\n")
+
+    @app.route("/readyz", methods=_READ)
+    def readyz(self, request: Request) -> bytes:
+        if self._ready():
+            return _body(request, 200, "text/plain; charset=utf-8", b"ready\n")
+        return _body(request, 503, "text/plain; charset=utf-8", b"not ready\n", (("Retry-After", "5"),))
+
+    @app.route("/", methods=_READ)
+    def page(self, request: Request) -> bytes:
+        host = field_value(request.requestHeaders.getRawHeaders(b"Host")) or ""
+        origin = f"{'https' if request.isSecure() else 'http'}://{host}"
+        policy = (("Content-Security-Policy", self._page_policy),)
+        return _body(request, 200, "text/html; charset=utf-8", self._page(origin).encode("utf-8"), policy)
+
+    @app.route("/", methods=["OPTIONS"])
+    @app.route("/<path:anything>", methods=["OPTIONS"])
+    def preflight(self, request: Request, anything: str = "") -> bytes:
+        wanted = field_value(request.requestHeaders.getRawHeaders(b"Access-Control-Request-Headers"))
+        write_head(request, 204, preflight_headers(wanted, _request_id(request)))
+        return b""
+
+    @app.handle_errors(HTTPException)  # type: ignore[arg-type]
+    def not_routed(self, request: Request, failure: Failure) -> bytes:
+        # The route of the preflight matches every path: where it alone does, there is nothing.
+        wrong_method = isinstance(failure.value, MethodNotAllowed) and "GET" in (failure.value.valid_methods or ())
+        return _error(request, errors.METHOD_NOT_ALLOWED if wrong_method else errors.ROUTE_NOT_FOUND)
+
+
+def _request_id(request: Request) -> str:
+    return request_id(field_value(request.requestHeaders.getRawHeaders(b"X-Request-Id")), new_request_id)
+
+
+def _body(request: Request, status: int, type: str, body: bytes, more: Headers = ()) -> bytes:
+    headers = (
+        ("Content-Type", type),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        *api_headers(_request_id(request)),
+        *more,
+    )
+    write_head(request, status, headers)
+    return body
+
+
+def _json(request: Request, status: int, value: Mapping[str, object]) -> bytes:
+    return _body(request, status, "application/json", json.dumps(value).encode("ascii"))
+
+
+def _error(request: Request, error: errors.ApiError) -> bytes:
+    write_head(request, error.status, errors.headers(error, _request_id(request)))
+    return errors.body(error)
+
+
+class Front(Resource):
+    """
+    Stands before Klein, and answers what Klein and Werkzeug would fail at.
+    """
+
+    isLeaf = True
+    _log = Logger()
+
+    def __init__(self, api: PublicApi) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._klein = api.app.resource()
+
+    def render(self, request: Request) -> KleinRenderable:
+        request.setHeader(b"server", f"distributor/{__version__}".encode("ascii"))
+        if not request.method.isalpha():
+            return _error(request, errors.METHOD_NOT_ALLOWED)
+        try:
+            unquote_to_bytes(request.path).decode("utf-8")
+        except UnicodeDecodeError:
+            return _error(request, errors.ROUTE_NOT_FOUND)
+        if not _HOST.fullmatch(request.getHeader(b"host") or b""):
+            # No answer depends on the name by which a client knows this node, but Werkzeug refuses odd ones.
+            request.requestHeaders.setRawHeaders(b"Host", [b"localhost"])
+        return self._klein.render(request)  # type: ignore[arg-type]
+
+
+class PublicSite(Site):
+    """
+    The HTTP server of the public API.
+    """
+
+    def __init__(self, api: PublicApi, **options: object) -> None:
+        super().__init__(Front(api), **options)  # type: ignore[no-untyped-call]
+        self.displayTracebacks = False
+
+    def log(self, request: Request) -> None:
+        """
+        Assets log their own end, with the request's id; the rest is not worth a line.
+        """
