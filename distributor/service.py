@@ -1,0 +1,286 @@
+"""
+Builds the node and hands its parts to one another; starts and stops them in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+
+from distributor import __version__
+from distributor.cache import Index, Store, lock_directories
+from distributor.catalogue import Manifest, ManifestCatalogue
+from distributor.config import Config, Directories
+from distributor.model import DistributorError, InThread, P, T
+from distributor.node import Node
+from distributor.observe import Sparse
+from distributor.observe.systemd import READY, RELOADING, STOPPING, notify
+from distributor.sources import StorageNodes
+from distributor.transfer import Downloads
+from distributor.web import errors
+from distributor.web.asset import Assets
+from distributor.web.gate import Gate
+from distributor.web.public_api import PublicApi, PublicSite
+
+#: Threads that wait for a disk: enough to keep a few devices busy, few enough not to fight over two cores.
+_DISK_THREADS = 8
+
+#: How far access marks may be behind; they only decide what is evicted first.
+_FLUSH_EVERY_S = 10.0
+
+#: An idle connection of a client is closed after this.
+_IDLE_S = 60
+
+#: Below what most servers keep idle connections open for, so that few requests meet one that is just being closed.
+_IDLE_UPSTREAM_S = 4.0
+
+#: Connections to one storage node that are kept for the next request.
+_KEPT_UPSTREAM = 8
+
+#: How many downloads may wait for each that may run.
+_QUEUE_FACTOR = 10
+
+
+class CannotStart(SystemExit, Exception):
+    """
+    The node cannot serve, for a reason that the operator can mend: one line on stderr, and exit status 1.
+
+    It is an C{Exception}, too, for the sake of C{twistd}, which passes those on from its daemon to the terminal.
+    """
+
+
+class Distributor(Service):
+    """
+    A node that serves, from C{startService} to C{stopService}.
+    """
+
+    name = "distributor"
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        directories: Directories,
+        read_manifest: Callable[[], Manifest],
+        endpoints: Sequence[IStreamServerEndpoint],
+        page: Callable[[str], str],
+        page_policy: str,
+        environ: Mapping[str, str],
+        announce: Callable[[list[IListeningPort]], None],
+    ) -> None:
+        """
+        @param read_manifest: reads the catalogue; may block.
+        @param endpoints: where the public API listens.
+        @param page: what C{GET /} shows, made from the origin under which the visitor knows this node.
+        @param announce: is told once the node serves.
+        @raise DistributorError: the manifest is wrong, or the directories cannot be used.
+        @raise OSError: a file cannot be read.
+        """
+        self._reactor = reactor
+        self._config = config
+        self._endpoints = endpoints
+        self._environ = environ
+        self._announce = announce
+        self._ports: list[IListeningPort] = []
+        self._starting: Deferred[None] | None = None
+        self._hurry: Deferred[None] | None = None
+        self._serving = False
+
+        # Held until the process ends, whatever becomes of the service.
+        self._lock = lock_directories(directories.assets, directories.cache_state)
+        self._disk = ThreadPool(minthreads=0, maxthreads=_DISK_THREADS, name="disk")
+        self._sqlite = ThreadPool(minthreads=1, maxthreads=1, name="index")
+        in_thread = self._runner(self._disk)
+        self._catalogue = ManifestCatalogue(read_manifest(), read_manifest, in_thread, config.buckets)
+        index = Index(directories.cache_state / "index.sqlite3", self._runner(self._sqlite))
+        limits = config.limits
+        self._store = Store(directories.assets, index, limits.storage_bytes, in_thread, reactor.seconds)
+        self._connections = HTTPConnectionPool(reactor)
+        self._connections.maxPersistentPerHost = _KEPT_UPSTREAM
+        self._connections.cachedConnectionTimeout = _IDLE_UPSTREAM_S  # type: ignore[assignment]
+        timeout_s = limits.outbound_requests_timeout_s
+        agent = Agent(reactor, BrowserLikePolicyForHTTPS(), connectTimeout=timeout_s, pool=self._connections)
+        storage_nodes = StorageNodes(
+            agent, reactor, f"distributor/{__version__}", timeout_s, limits.max_concurrent_outbound_connections
+        )
+        trouble = Sparse(reactor, Logger("distributor.trouble"))
+        at_once = limits.max_concurrent_storage_node_downloads
+        self._downloads = Downloads(
+            self._store, storage_nodes, reactor, in_thread, trouble, at_once, _QUEUE_FACTOR * at_once
+        )
+        node = Node(
+            self._store,
+            self._downloads,
+            self._catalogue,
+            storage_nodes,
+            reactor,
+            in_thread,
+            trouble,
+            largest_cached=limits.max_cached_item_bytes,
+            patience_s=limits.pending_download_timeout_s,
+        )
+        self._gate = Gate(limits.max_inbound_connections)
+        self._gate.close(errors.STARTING)
+        api = PublicApi(
+            Assets(node, self._gate, reactor), self._status, self._buckets, lambda: self._serving, page, page_policy
+        )
+        self._site = PublicSite(api, timeout=_IDLE_S, reactor=reactor)
+        self._flushing = LoopingCall(self._store.flush)
+        self._flushing.clock = reactor
+
+    def _runner(self, pool: ThreadPool) -> InThread:
+        def run(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+            return deferToThreadPool(self._reactor, pool, f, *args, **kwargs)
+
+        return run
+
+    # What the API shows.
+
+    def _status(self) -> dict[str, object]:
+        return {
+            "id": self._config.id,
+            "objectsInCache": self._store.object_count,
+            "storageLimit": self._store.capacity,
+            "storageUsed": self._store.used,
+            "uptime": int(self._reactor.seconds() - self._started_at),
+            "downloadsInProgress": len(self._downloads),
+            "version": __version__,
+        }
+
+    def _buckets(self) -> dict[str, object]:
+        if self._config.buckets is not None:
+            return {"bucketIds": list(self._config.buckets)}
+        if self._config.worker_id is not None:
+            return {"allByWorkerId": self._config.worker_id}
+        return {"bucketIds": list(self._catalogue.bucket_ids)}
+
+    # Starting.
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen, while ports below 1024 are still allowed.
+
+        @raise CannotStart: an endpoint cannot be listened on.
+        """
+        self._started_at = self._reactor.seconds()
+        failures: list[Failure] = []
+        for endpoint in self._endpoints:
+            endpoint.listen(self._site).addCallbacks(self._ports.append, failures.append)
+        for failure in failures:
+            raise CannotStart(f"distributor: {_why(failure)}")
+
+    def startService(self) -> None:
+        """
+        Open the store; then let requests in.
+        """
+        super().startService()  # type: ignore[no-untyped-call]
+        if not self._ports:
+            self.privilegedStartService()
+        self._disk.start()
+        self._sqlite.start()
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._could_not_start)
+
+    async def _start(self) -> None:
+        await self._store.start()
+        self._flushing.start(_FLUSH_EVERY_S, now=False).addErrback(
+            lambda failure: self._log.failure("writing access marks", failure)
+        )
+        if not self.running:
+            return
+        self._gate.open()
+        self._serving = True
+        notify(READY, self._environ)
+        self._announce(self._ports)
+
+    def _could_not_start(self, failure: Failure) -> None:
+        self._log.failure("the node cannot start", failure)
+        self._reactor.stop()
+
+    async def _reload(self) -> None:
+        notify(RELOADING, self._environ)
+        await self._catalogue.reload()
+        notify(READY, self._environ)
+
+    def reload(self) -> None:
+        """
+        Read again what can change while the node runs: the manifest.
+        """
+        Deferred.fromCoroutine(self._reload()).addErrback(lambda failure: self._log.failure("reloading", failure))
+
+    # Stopping.
+
+    def hurry(self) -> None:
+        """
+        Do not wait any longer for answers in progress.
+        """
+        if self._hurry is not None:
+            self._hurry.cancel()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Let nobody in, let those inside finish for a while, save.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        notify(STOPPING, self._environ)
+        self._serving = False
+        self._gate.close(errors.SHUTTING_DOWN)
+        for port in self._ports:
+            await _stopped(port)
+        await self._drain()
+        if self._starting is not None:
+            await self._starting
+        await self._downloads.stop()
+        if self._flushing.running:
+            self._flushing.stop()
+        await self._store.stop()
+        await self._connections.closeCachedConnections()
+        self._disk.stop()
+        self._sqlite.stop()
+
+    async def _drain(self) -> None:
+        empty = self._gate.empty()
+        if empty.called:
+            return
+        patience_s = self._config.limits.drain_timeout_s
+        self._log.info("waiting up to {patience:g} s for answers in progress", patience=patience_s)
+        self._hurry = empty.addTimeout(patience_s, self._reactor)
+        try:
+            await empty
+        except Exception:
+            self._log.warn("cutting answers that are still in progress")
+            self._gate.throw_out()
+            await self._gate.empty()
+        finally:
+            self._hurry = None
+
+
+async def _stopped(port: IListeningPort) -> None:
+    stopped = port.stopListening()
+    if stopped is not None:
+        await stopped
+
+
+def _why(failure: Failure) -> str:
+    error = failure.value
+    if isinstance(error, CannotListenError):
+        return f"cannot listen on {error.interface or 'any'}:{error.port}: {error.socketError}"
+    return failure.getErrorMessage()
+
+
+__all__ = ["CannotStart", "Distributor", "DistributorError"]
