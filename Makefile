@@ -1,0 +1,48 @@
+# make run: a node; make test: every test; make lint: what CI checks besides. See docs/development.rst.
+
+PORT ?= 3334
+ARGS ?=
+TESTS ?= tests
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+# --port and --listen exclude each other, so a --listen in ARGS takes the place of PORT.
+PORT_OPTION := $(if $(filter --listen% -l%,$(ARGS)),,--port $(PORT))
+
+.PHONY: run test lint venv test-venv clean
+
+# exec: the shell gives way to twistd, so that signals reach it. No pidfile: two nodes may run from one checkout.
+run: venv
+	@exec $(BIN)/twistd -n --pidfile= distributor $(PORT_OPTION) $(ARGS)
+
+test: test-venv
+	@$(BIN)/python tools/run_trial.py $(TESTS)
+
+lint: test-venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python tools/run_trial.py tests.test_rooms
+
+venv: .venv/installed
+test-venv: .venv/installed-for-tests
+
+# The .pth file is all that an editable install would do for a program without scripts or metadata of its own, and needs
+# nothing built. Listing the plugins writes Twisted's cache of them once, here.
+.venv/installed: requirements.lock
+	@echo "Installing into .venv ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP_INSTALL) -r requirements.lock
+	@echo "$(CURDIR)" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/distributor-checkout.pth"
+	@$(BIN)/python -c 'from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))'
+	@touch $@
+
+.venv/installed-for-tests: requirements-dev.lock .venv/installed
+	@echo "Installing what tests need ..."
+	@$(PIP_INSTALL) -r requirements.lock -r requirements-dev.lock
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis
