@@ -16,7 +16,6 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 
 from distributor import __version__
 from distributor.cache import Index, Store, lock_directories
@@ -26,7 +25,7 @@ from distributor.model import DistributorError, InThread, P, T
 from distributor.node import Node
 from distributor.observe import Sparse
 from distributor.observe.systemd import READY, RELOADING, STOPPING, notify
-from distributor.sources import StorageNodes
+from distributor.sources import StorageNodes, agent, connection_pool
 from distributor.transfer import Downloads
 from distributor.web import errors
 from distributor.web.asset import Assets
@@ -41,12 +40,6 @@ _FLUSH_EVERY_S = 10.0
 
 #: An idle connection of a client is closed after this.
 _IDLE_S = 60
-
-#: Below what most servers keep idle connections open for, so that few requests meet one that is just being closed.
-_IDLE_UPSTREAM_S = 4.0
-
-#: Connections to one storage node that are kept for the next request.
-_KEPT_UPSTREAM = 8
 
 #: How many downloads may wait for each that may run.
 _QUEUE_FACTOR = 10
@@ -107,13 +100,14 @@ class Distributor(Service):
         index = Index(directories.cache_state / "index.sqlite3", self._runner(self._sqlite))
         limits = config.limits
         self._store = Store(directories.assets, index, limits.storage_bytes, in_thread, reactor.seconds)
-        self._connections = HTTPConnectionPool(reactor)
-        self._connections.maxPersistentPerHost = _KEPT_UPSTREAM
-        self._connections.cachedConnectionTimeout = _IDLE_UPSTREAM_S  # type: ignore[assignment]
+        self._connections = connection_pool(reactor)
         timeout_s = limits.outbound_requests_timeout_s
-        agent = Agent(reactor, BrowserLikePolicyForHTTPS(), connectTimeout=timeout_s, pool=self._connections)
         storage_nodes = StorageNodes(
-            agent, reactor, f"distributor/{__version__}", timeout_s, limits.max_concurrent_outbound_connections
+            agent(reactor, self._connections, timeout_s),
+            reactor,
+            f"distributor/{__version__}",
+            timeout_s,
+            limits.max_concurrent_outbound_connections,
         )
         trouble = Sparse(reactor, Logger("distributor.trouble"))
         at_once = limits.max_concurrent_storage_node_downloads

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -112,6 +112,14 @@ class Disk:
         """
         return await self._run("deleting", _unlink, self._partial, list(object_ids))
 
+    async def shorten_partial(self, stops: Mapping[str, int]) -> dict[str, OSError]:
+        """
+        Cut unfinished files off, each behind so many bytes.
+
+        @return: by id, why one could not be cut.
+        """
+        return await self._run("shortening", _shorten, self._partial, stops)
+
     async def unlink_complete(self, object_ids: Iterable[str]) -> dict[str, OSError]:
         """
         The same for complete ones.
@@ -215,6 +223,16 @@ def _unlink(directory: str, names: Sequence[str]) -> dict[str, OSError]:
             os.unlink(directory + name)
         except FileNotFoundError:
             pass
+        except OSError as error:
+            failed[name] = error
+    return failed
+
+
+def _shorten(directory: str, stops: Mapping[str, int]) -> dict[str, OSError]:
+    failed = {}
+    for name, stop in stops.items():
+        try:
+            os.truncate(directory + name, stop)
         except OSError as error:
             failed[name] = error
     return failed

@@ -42,7 +42,7 @@ class Partial:
     @ivar size: of the whole object, in bytes.
     @ivar extents: the runs that are there; none, where the file is of no use and could not be deleted.
     @ivar added_at: seconds since 1970.
-    @ivar occupied: bytes on disk. A file may have bytes outside of its extents, when a node was killed; they are not
+    @ivar occupied: bytes on disk. A file may have bytes between its extents, when a node was killed; they are not
         counted, as they will be written over.
     """
 

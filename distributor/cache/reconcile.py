@@ -21,11 +21,13 @@ class Reconciled:
     @ivar items: what the store consists of, by id, the least recently wanted first.
     @ivar stale_rows: ids of rows to delete.
     @ivar useless_partials: ids of unfinished files to delete.
+    @ivar overlong_partials: where to cut unfinished files off, by id.
     """
 
     items: dict[str, Item]
     stale_rows: list[str]
     useless_partials: list[str]
+    overlong_partials: dict[str, int]
 
 
 def reconcile(rows: Iterable[Row], stock: Stock) -> Reconciled:
@@ -37,7 +39,8 @@ def reconcile(rows: Iterable[Row], stock: Stock) -> Reconciled:
         leaves it: nothing is known of its bytes;
       - a row without its file, as between the deletion of the one and of the other: the row goes;
       - an unfinished file with a row: it holds at least what the row says, since the row came after C{fdatasync}.
-        What is to be verified is verified anew, from its first byte;
+        What is to be verified is verified anew, from its first byte; what stands behind that is cut off, because
+        nobody has counted it;
       - an unfinished file without a row: nothing is known of where its holes are, so it goes.
     """
     items: dict[str, Item] = {}
@@ -52,7 +55,12 @@ def reconcile(rows: Iterable[Row], stock: Stock) -> Reconciled:
         if object_id not in items:
             items[object_id] = Unverified(size)
     useless = [object_id for object_id in stock.partial if not isinstance(items.get(object_id), Partial)]
-    return Reconciled(items, stale_rows, useless)
+    overlong = {
+        object_id: item.extents[-1][1]
+        for object_id, item in items.items()
+        if isinstance(item, Partial) and item.extents[-1][1] < stock.partial[object_id]
+    }
+    return Reconciled(items, stale_rows, useless, overlong)
 
 
 def _item(row: Row, stock: Stock) -> Entry | Partial | None:

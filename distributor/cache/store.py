@@ -105,6 +105,8 @@ class Store:
         del rows
         for object_id, error in (await self._disk.unlink_partial(found.useless_partials)).items():
             self._log.error("unfinished object {id} cannot be deleted: {error}", id=object_id, error=error)
+        for object_id, error in (await self._disk.shorten_partial(found.overlong_partials)).items():
+            self._log.error("unfinished object {id} cannot be shortened: {error}", id=object_id, error=error)
         await self._ledger.delete(found.stale_rows)
         for object_id, item in found.items.items():
             self._inventory.keep(object_id, item)

@@ -21,6 +21,9 @@ from distributor.model import DiskFailed, InThread, IReader
 #: The kernel reads ahead by this much, so bytes this far apart tell of those between them.
 _PROBE_STEP = 128 * 1024
 
+#: What L{ConnectionError} leaves out of the ways in which a connection can fail.
+_NETWORK = frozenset((errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN))
+
 
 class ColdRead(Exception):
     """
@@ -84,6 +87,10 @@ class Pump(ABC):
             if length == 0:
                 self._wait_for(self._reader.wait(self.offset), self.offset)
                 continue
+            if self.offset < self._warm_stop:
+                # A window is sent to its end before the next is looked at: else a slow reader would have most of it
+                # read again for each bit that its socket takes.
+                length = min(length, self._warm_stop - self.offset)
             try:
                 if not self._send(length):
                     return
@@ -140,7 +147,7 @@ def _explained(error: OSError) -> Exception:
     """
     Whose fault it is: the socket's, and then the reader is gone; or the disk's.
     """
-    if isinstance(error, ConnectionError) or error.errno in (errno.ETIMEDOUT, errno.ENOTCONN):
+    if isinstance(error, ConnectionError) or error.errno in _NETWORK:
         return ConnectionLost(str(error))
     failed = DiskFailed(f"reading: {error}")
     failed.__cause__ = error
@@ -232,6 +239,7 @@ class SendfilePump(Pump):
         self._sent = sent
         self._asked = False
         self._in_turn = 0
+        self._stale = False
 
     def _register(self) -> None:
         self._transport.unregisterProducer()
@@ -247,6 +255,8 @@ class SendfilePump(Pump):
     def resumeProducing(self) -> None:
         if self._asked:
             self._in_turn = 0
+            # The cache may have lost meanwhile what it had.
+            self._stale = True
             self._go_on()
         else:
             # registerProducer asks at once, but what was written before may still be in the transport's buffer.
@@ -254,7 +264,7 @@ class SendfilePump(Pump):
             self._transport.startWriting()
 
     def _send(self, length: int) -> bool:
-        if self.offset + length > self._warm_stop:
+        if self._stale or self.offset == self._warm_stop:
             self._probe(length)
         try:
             sent = os.sendfile(self._socket, self._reader.fd, self.offset, length)
@@ -275,6 +285,8 @@ class SendfilePump(Pump):
         """
         @raise ColdRead: sending would wait for the disk.
         """
+        # If it is cold, a thread will just have read it when this is sent.
+        self._stale = False
         byte = bytearray(1)
         for offset in (*range(self.offset, self.offset + length, _PROBE_STEP), self.offset + length - 1):
             _read_cached(self._reader.fd, byte, offset)

@@ -8,7 +8,7 @@ import secrets
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import Request
 
@@ -199,7 +199,7 @@ class _Visit:
     def _log_access(self) -> None:
         self._log.info(
             "{peer} {method} {uri} {status} {sent} B {seconds:.3f} s {request_id}",
-            peer=self._request.getClientAddress(),
+            peer=_shown(self._request.getClientAddress()),
             method=self._asked.method,
             uri=self._request.uri.decode("ascii", "backslashreplace"),
             status=self._request.code,
@@ -207,3 +207,10 @@ class _Visit:
             seconds=self._clock.seconds() - self._began,
             request_id=self._asked.request_id,
         )
+
+
+def _shown(address: IAddress) -> str:
+    """
+    A client's address as people write it; over a UNIX socket there is none.
+    """
+    return getattr(address, "host", None) or "-"

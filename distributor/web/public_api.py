@@ -170,6 +170,8 @@ class PublicSite(Site):
     The HTTP server of the public API.
     """
 
+    noisy = False
+
     def __init__(self, api: PublicApi, **options: object) -> None:
         super().__init__(Front(api), **options)  # type: ignore[no-untyped-call]
         self.displayTracebacks = False

@@ -1,0 +1,121 @@
+"""
+Tests for L{distributor.sources.connections}.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from service_identity import CertificateError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import KeyPair
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.client import URI, ResponseNeverReceived, readBody
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from distributor.sources import agent, connection_pool
+from distributor.sources.connections import _Endpoints
+
+
+class EndpointsTests(SynchronousTestCase):
+    """
+    How storage nodes are connected to.
+    """
+
+    def connecting(self, uri: bytes) -> MemoryReactorClock:
+        """
+        A reactor that has been asked to connect.
+        """
+        reactor = MemoryReactorClock()
+        endpoint = _Endpoints(reactor, 7.0).endpointForURI(URI.fromBytes(uri))
+        endpoint.connect(Factory.forProtocol(Protocol)).addErrback(lambda _: None)
+        return reactor
+
+    def test_address_and_time_out(self) -> None:
+        """
+        The host and port are the URL's, and a connection has to be made within the time-out.
+        """
+        for uri in (b"http://127.0.0.1:3333/", b"https://127.0.0.1:3333/"):
+            [(host, port, _, timeout, _)] = self.connecting(uri).tcpClients
+            self.assertEqual((host, port, timeout), ("127.0.0.1", 3333, 7.0))
+
+
+class Peer(Resource):
+    """
+    Remembers the ports of those who ask.
+    """
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: list[int] = []
+
+    def render_GET(self, request: Request) -> bytes:
+        """
+        Answer with a byte.
+        """
+        self.ports.append(request.getClientAddress().port)  # type: ignore[attr-defined]
+        return b"x"
+
+
+class AgentTests(TestCase):
+    """
+    The agent, over real sockets.
+    """
+
+    def setUp(self) -> None:
+        from twisted.internet import reactor
+
+        self.reactor: Any = reactor
+        self.peer = Peer()
+        self.pool = connection_pool(reactor)
+        self.addCleanup(self.pool.closeCachedConnections)
+        self.agent = agent(reactor, self.pool, 7.0)
+
+    def listen(self, listen: Callable[..., IListeningPort], *options: object) -> int:
+        """
+        Serve until the test ends.
+        """
+        port = listen(0, Site(self.peer), *options, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        number: int = port.getHost().port
+        return number
+
+    async def test_keeps_alive(self) -> None:
+        """
+        Two requests use one connection.
+        """
+        port = self.listen(self.reactor.listenTCP)
+        for _ in range(2):
+            response = await self.agent.request(b"GET", b"http://127.0.0.1:%d/" % port)
+            self.assertEqual(await readBody(response), b"x")
+        self.assertEqual(len(set(self.peer.ports)), 1)
+
+    async def test_what_is_in_flight_is_bounded(self) -> None:
+        """
+        A connection that is cut loses little: its receive buffer is bounded.
+        """
+        port = self.listen(self.reactor.listenTCP)
+        endpoint = _Endpoints(self.reactor, 7.0).endpointForURI(URI.fromBytes(b"http://127.0.0.1:%d/" % port))
+        protocol = await endpoint.connect(Factory.forProtocol(Protocol))
+        # The kernel doubles what it is asked for, for its own needs.
+        bound = protocol.transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)  # type: ignore[attr-defined]
+        self.assertLessEqual(bound, 2 * 1024 * 1024)
+        protocol.transport.abortConnection()  # type: ignore[attr-defined]
+
+    async def test_tls_is_verified(self) -> None:
+        """
+        A storage node whose certificate nobody vouches for is not talked to.
+        """
+        certificate = KeyPair.generate(size=2048).selfSignedCert(1, CN=b"127.0.0.1")
+        port = self.listen(self.reactor.listenSSL, certificate.options())
+        asked = self.agent.request(b"GET", b"https://127.0.0.1:%d/" % port)
+        await self.assertFailure(asked, ResponseNeverReceived)
+        self.assertEqual((len(self.flushLoggedErrors(CertificateError)), self.peer.ports), (1, []))
