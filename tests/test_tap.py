@@ -12,8 +12,8 @@ from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.python import usage
+from twisted.trial.unittest import SynchronousTestCase
 
 from distributor import __version__
 from distributor.service import CannotStart
