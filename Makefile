@@ -11,7 +11,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # --port and --listen exclude each other, so a --listen in ARGS takes the place of PORT.
 PORT_OPTION := $(if $(filter --listen% -l%,$(ARGS)),,--port $(PORT))
 
-.PHONY: run test lint venv test-venv clean
+.PHONY: run test lint bench venv test-venv clean
 
 # exec: the shell gives way to twistd, so that signals reach it. No pidfile: two nodes may run from one checkout.
 run: venv
@@ -25,6 +25,14 @@ lint: test-venv
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python tools/run_trial.py tests.test_rooms
+
+# Takes a quarter of an hour, and wants the machine for itself. It installs no peer: the scripts say what they miss.
+bench: venv
+	@status=0; \
+	for each in shared_download slow_readers; do \
+	    $(BIN)/python -m benchmarks.$$each --output benchmarks/results/$$each.json || status=1; \
+	done; \
+	exit $$status
 
 venv: .venv/installed
 test-venv: .venv/installed-for-tests

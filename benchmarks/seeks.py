@@ -1,0 +1,234 @@
+"""
+Readers of a cold object who want different parts of it, over a slow storage node.
+
+How much the storage node sends, how long the first byte takes, whether the bytes are right, whether it is a hit later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
+
+from attrs import frozen
+
+from benchmarks.processes import MIB, CannotMeasure, Server, Usage, directory, forget_peaks
+from benchmarks.readers import Reader, read_all
+from benchmarks.report import Figures, Row, machine, middle, show, version, write_results
+from benchmarks.servers import storage_node
+from benchmarks.shared_download import Start, candidates
+
+#: What a seek is asked for.
+_PART = MIB
+
+#: How long a storage node has to be silent until a fill is over, in seconds.
+_SILENCE_S = 1.0
+
+
+@frozen
+class Wanted:
+    """
+    @ivar after_s: when to ask, from the start of the round.
+    @ivar seek: whether it is one of those whose first byte is reported.
+    """
+
+    start: int
+    stop: int
+    after_s: float = 0.0
+    seek: bool = True
+
+
+def whole_crowd(size: int) -> list[Wanted]:
+    """
+    32 readers of the whole, at one instant.
+    """
+    return [Wanted(0, size) for _ in range(32)]
+
+
+def whole_and_seeks(size: int) -> list[Wanted]:
+    """
+    One reader of the whole; half a second later, one of the last MiB and one of the middle MiB.
+    """
+    middle_start = size // 2
+    return [
+        Wanted(0, size, seek=False),
+        Wanted(size - _PART, size, 0.5),
+        Wanted(middle_start, middle_start + _PART, 0.5),
+    ]
+
+
+def random_ranges(size: int) -> list[Wanted]:
+    """
+    32 readers of a MiB each, from anywhere.
+    """
+    places = random.Random(4)
+    starts = [places.randrange(size - _PART) for _ in range(32)]
+    return [Wanted(start, start + _PART) for start in starts]
+
+
+SCENARIOS: dict[str, Callable[[int], list[Wanted]]] = {
+    "32 readers of the whole": whole_crowd,
+    "a whole reader, and two seeks after 0.5 s": whole_and_seeks,
+    "32 random ranges of 1 MiB": random_ranges,
+}
+
+ROWS = (
+    Row("readers that got less, or something wrong", "failed", target=0, digits=0),
+    Row("sent by the storage node / distinct bytes wanted, when the last reader was done", "sentWanted", digits=2),
+    Row("sent by the storage node / object, when all was quiet", "sentObject", digits=3),
+    Row("asked of the storage node again by a later reader / object", "again", digits=2),
+    Row("first byte, median s", "firstMedian", digits=3),
+    Row("first byte, last reader s", "firstMost", digits=3),
+    Row("first byte / that of the storage node itself", "firstDirect", digits=1),
+    Row("last reader done, s", "done", digits=2),
+    Row("peak memory growth, MiB", "memoryMiB", target=32),
+)
+
+
+def _sent(storage: Server) -> int:
+    return int(json.loads(storage.get("/api/v1/status")[1])["bytesSent"])
+
+
+def _quiet(storage: Server, timeout_s: float) -> int:
+    """
+    What the storage node has sent once it sends nothing more.
+    """
+    deadline = monotonic() + timeout_s
+    sent, since = _sent(storage), monotonic()
+    while monotonic() < deadline and monotonic() - since < _SILENCE_S:
+        sleep(0.1)
+        now = _sent(storage)
+        if now != sent:
+            sent, since = now, monotonic()
+    return sent
+
+
+def _read(wanted: Sequence[Wanted], address: tuple[str, int], expected: bytes, timeout_s: float) -> list[Reader]:
+    """
+    Let each ask at its time.
+    """
+    readers: list[Reader] = []
+
+    def ask_together(several: Sequence[Wanted]) -> None:
+        sleep(several[0].after_s)
+        asking = [Reader(address, "/api/v1/asset/1", expected, each.start, each.stop) for each in several]
+        readers.extend(asking)
+        read_all(asking, timeout_s)
+
+    moments = dict.fromkeys(each.after_s for each in wanted)
+    threads = [
+        Thread(target=ask_together, args=([each for each in wanted if each.after_s == moment],)) for moment in moments
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return readers
+
+
+def _direct(storage: Server, expected: bytes) -> float:
+    """
+    The first byte of a range from the storage node itself, with nobody else there: the median of several, in seconds.
+    """
+    readers = []
+    for start in range(0, len(expected) - _PART, len(expected) // 7):
+        reader = Reader(storage.address, "/api/v1/files/1", expected, start, start + 64 * 1024)
+        read_all([reader], 10)
+        readers.append(reader.first_byte_s or 10.0)
+    return middle(readers)
+
+
+def measure(start: Start, media: Path, expected: bytes, wanted: Sequence[Wanted], rate: int, timeout_s: float) -> Figures:
+    """
+    One round of one scenario with one server.
+    """
+    distinct = len({place for each in wanted for place in range(each.start // 1024, each.stop // 1024)}) * 1024
+    seeks = {(each.start, each.stop) for each in wanted if each.seek}
+    with (
+        directory() as storage_directory,
+        directory() as server_directory,
+        storage_node(storage_directory, media, rate) as storage,
+        start(server_directory, storage, storage_directory) as server,
+    ):
+        direct_s = _direct(storage, expected)
+        forget_peaks(server)
+        memory_before = Usage.of(server)
+        before = _sent(storage)
+        began = monotonic()
+        readers = _read(wanted, server.address, expected, timeout_s)
+        done_s = monotonic() - began
+        sent = _sent(storage) - before
+        filled = _quiet(storage, timeout_s) - before
+        memory_after = Usage.of(server)
+        [later] = _read([Wanted(0, len(expected))], server.address, expected, timeout_s)
+        again = _quiet(storage, timeout_s) - before - filled
+    errors = [reader.error for reader in [*readers, later] if reader.error is not None]
+    for error in sorted(set(errors))[:5]:
+        print(f"  {errors.count(error)} readers: {error}", file=sys.stderr)
+    first = [reader.first_byte_s or timeout_s for reader in readers if (reader.start, reader.stop) in seeks]
+    return {
+        "failed": len(errors),
+        "sentWanted": sent / distinct,
+        "sentObject": filled / len(expected),
+        "again": again / len(expected),
+        "firstMedian": middle(first),
+        "firstMost": max(first),
+        "firstDirect": middle(first) / direct_s,
+        "directS": direct_s,
+        "done": done_s,
+        "memoryMiB": (memory_after.peak - memory_before.resident) / MIB,
+    }
+
+
+def main() -> int:
+    """
+    @return: the exit status: 1 where a target was missed.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=64, help="of the object, MiB")
+    parser.add_argument("--rate", type=int, default=8, help="of the storage node, MiB/s")
+    parser.add_argument("--rounds", type=int, default=3, help="of each server, in turn")
+    parser.add_argument("--timeout", type=float, default=120, help="of one round, s")
+    parser.add_argument("--only", action="append", help="measure this server; may be repeated")
+    parser.add_argument("--output", type=Path, help="a file for every figure, JSON")
+    arguments = parser.parse_args()
+    where = machine()
+    servers = {
+        name: start for name, start in candidates().items() if arguments.only in (None, []) or name in arguments.only
+    }
+    found: dict[str, dict[str, list[Figures]]] = {title: {name: [] for name in servers} for title in SCENARIOS}
+    expected = os.urandom(arguments.size * MIB)
+    with directory() as media:
+        (media / "1").write_bytes(expected)
+        for number in range(arguments.rounds):
+            for title, scenario in SCENARIOS.items():
+                for name, start in servers.items():
+                    wanted = scenario(len(expected))
+                    figures = measure(start, media, expected, wanted, arguments.rate * MIB, arguments.timeout)
+                    found[title][name].append(figures)
+                    print(f"round {number + 1}, {title}, {name}: {figures['done']:.1f} s", file=sys.stderr)
+    versions = {"nginx": version("nginx", "-v")} if "nginx" in servers else {}
+    if "Varnish" in servers:
+        versions["Varnish"] = version("varnishd", "-V")
+    reached = True
+    for title, rounds in found.items():
+        print(f"{title}\n")
+        reached = show(ROWS, rounds) and reached
+    if arguments.output is not None:
+        settings = {"sizeMiB": arguments.size, "rateMiBPerS": arguments.rate, "versions": versions}
+        flat = {f"{title}: {name}": figures for title, rounds in found.items() for name, figures in rounds.items()}
+        write_results(arguments.output, where, settings, flat)
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except CannotMeasure as error:
+        sys.exit(str(error))

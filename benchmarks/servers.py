@@ -1,0 +1,183 @@
+"""
+The servers that are measured, and the storage node behind them: how each is configured and started.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.processes import LOOPBACK, Server, free_port
+
+
+def _twistd(*arguments: str | Path) -> list[str | Path]:
+    return [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", *arguments]
+
+
+def storage_node(directory: Path, media: Path, rate: int | None = None) -> Server:
+    """
+    C{twistd storage-node} over the folder C{media}; its manifest is C{directory / "manifest.yml"}.
+
+    @param rate: bytes per second in all.
+    """
+    port = free_port()
+    options: list[str | Path] = ["--port", str(port), "--media", media, "--manifest", "manifest.yml"]
+    if rate is not None:
+        options += ["--rate", str(rate)]
+    return Server("storage node", _twistd("storage-node", *options), port, directory, "/api/v1/version")
+
+
+def distributor(directory: Path, manifest: Path) -> Server:
+    """
+    C{twistd distributor}; it keeps what it has in C{directory}.
+    """
+    port = free_port()
+    config = directory / "config.yml"
+    config.write_text(f"id: bench\ncatalogue: {{manifest: {manifest}}}\n", encoding="utf-8")
+    # Twisted's default of 50 makes most of a thousand wait for a second or more; nginx has 511, Varnish 1024.
+    listen = f"tcp:{port}:interface={LOOPBACK}:backlog=1024"
+    arguments = _twistd("distributor", "--listen", listen, "--config", config, "--data-dir", directory / "data")
+    return Server("distributor", arguments, port, directory, "/readyz")
+
+
+_NGINX = """
+daemon off;
+pid nginx.pid;
+error_log stderr warn;
+{user}
+worker_processes {workers};
+worker_rlimit_nofile {descriptors};
+events {{ worker_connections {connections}; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    default_type application/octet-stream;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    {http}
+    server {{
+        listen {host}:{port} reuseport;
+        {server}
+    }}
+}}
+"""
+
+_NGINX_STATIC = """
+        location /api/v1/asset/ {{ alias {media}/; }}
+"""
+
+_NGINX_CACHE = """
+    proxy_cache_path cache levels=1:2 keys_zone=assets:8m max_size=20g use_temp_path=off;
+"""
+
+_NGINX_PROXY = """
+        location /api/v1/asset/ {{
+            proxy_pass http://{host}:{upstream}/api/v1/files/;
+            proxy_http_version 1.1;
+            proxy_cache assets;
+            proxy_cache_valid 200 206 1h;
+            proxy_cache_lock on;
+            proxy_cache_lock_timeout 1h;
+            proxy_cache_lock_age 1h;
+            {more}
+        }}
+"""
+
+# A reader holds the descriptor of every slice until it has the last one: 64,000 for a thousand readers of 64 MiB, which
+# is more than most systems let two processes have.
+_SLICE_WORKERS = 8
+
+_NGINX_SLICE = """
+            slice 1m;
+            proxy_cache_key $uri$slice_range;
+            proxy_set_header Range $slice_range;
+"""
+
+
+def _nginx(name: str, directory: Path, server: str, http: str = "", workers: str | int = "auto") -> Server:
+    port = free_port()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    text = _NGINX.format(
+        # Its workers would not be allowed into a temporary directory of root's.
+        user="user root;" if os.geteuid() == 0 else "",
+        workers=workers,
+        descriptors=hard,
+        connections=hard // 2,
+        host=LOOPBACK,
+        port=port,
+        http=http,
+        server=server,
+    )
+    (directory / "nginx.conf").write_text(text, encoding="utf-8")
+    return Server(name, ["nginx", "-p", directory, "-c", "nginx.conf"], port, directory)
+
+
+def nginx_static(directory: Path, media: Path) -> Server:
+    """
+    nginx that serves the folder C{media}.
+    """
+    return _nginx("nginx static", directory, _NGINX_STATIC.format(media=media))
+
+
+def nginx_cache(directory: Path, upstream: Server, *, slices: bool) -> Server:
+    """
+    nginx that caches what C{upstream} gives, one request at a time for one key.
+
+    @param slices: ask for, and keep, runs of 1 MiB instead of whole objects.
+    """
+    more = _NGINX_SLICE if slices else ""
+    proxy = _NGINX_PROXY.format(host=LOOPBACK, upstream=upstream.port, more=more)
+    if not slices:
+        return _nginx("nginx", directory, proxy, _NGINX_CACHE)
+    return _nginx("nginx slice 1m", directory, proxy, _NGINX_CACHE, _SLICE_WORKERS)
+
+
+_VARNISH = """
+vcl 4.1;
+backend storage {{ .host = "{host}"; .port = "{port}"; }}
+sub vcl_recv {{ set req.url = regsub(req.url, "^/api/v1/asset/", "/api/v1/files/"); return (hash); }}
+sub vcl_backend_response {{ set beresp.ttl = 1h; set beresp.do_stream = true; }}
+"""
+
+
+def varnish(directory: Path, upstream: Server) -> Server:
+    """
+    Varnish that caches what C{upstream} gives, in its memory: that is where objects are with Varnish.
+    """
+    port = free_port()
+    (directory / "cache.vcl").write_text(_VARNISH.format(host=LOOPBACK, port=upstream.port), encoding="utf-8")
+    arguments: list[str | Path] = [
+        "varnishd",
+        "-F",
+        "-j",
+        "none",
+        "-n",
+        directory / "state",
+        "-f",
+        directory / "cache.vcl",
+    ]
+    arguments += ["-a", f"{LOOPBACK}:{port}", "-s", "malloc,1g"]
+    return Server("Varnish", arguments, port, directory, "/api/v1/asset/none")
+
+
+#: The program of each peer, and Debian's package that brings it.
+PACKAGES: Mapping[str, str] = {"nginx": "nginx-light", "varnishd": "varnish"}
+
+
+def installed(*programs: str) -> set[str]:
+    """
+    Those of the programs that are there. Says which packages bring the others.
+    """
+    there = {program for program in programs if shutil.which(program) is not None}
+    missing = [PACKAGES[program] for program in programs if program not in there]
+    if missing:
+        print(f"Going on without a peer that is not installed; Debian has it in: {' '.join(missing)}", file=sys.stderr)
+    return there
