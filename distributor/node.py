@@ -4,6 +4,7 @@ What a request is answered from: the store, else a download in progress, else th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol as TypingProtocol
 
 from attrs import evolve, frozen
@@ -93,7 +94,7 @@ class Opened:
         """
         Whether a storage node is asked for just what this answer begins with.
         """
-        return self.reader is None
+        return self.reader is None or (isinstance(self.reader, DownloadReader) and self.reader.external)
 
     @property
     def type(self) -> str:
@@ -220,9 +221,11 @@ class Node:
         """
         return self._largest_cached is None or object.size <= self._largest_cached
 
-    async def open(self, found: Found) -> Opened:
+    async def open(self, found: Found, ranges: Sequence[ByteRange]) -> Opened:
         """
         Start, or join, whatever gives the bytes of an object. The caller closes what it gets.
+
+        @param ranges: what is going to be read, in this order.
 
         @raise Overloaded: too many downloads wait already.
         """
@@ -234,19 +237,19 @@ class Node:
             download = self._downloads.get(object_id)
             if download is not None:
                 if download.error is None:
-                    return Opened(self, found, download.cache_state, download.reader(), None, joined=True)
+                    return Opened(self, found, download.cache_state, download.reader(ranges), None, joined=True)
                 # It has failed and is putting its file away; the next one can go on from what there is.
                 await self._downloads.over(download)
             elif found.listing is None:
                 found = evolve(found, listing=await self._lookup(object_id))
             else:
-                return self._fetch(found, found.listing)
+                return self._fetch(found, found.listing, ranges)
 
-    def _fetch(self, found: Found, listing: Listing) -> Opened:
+    def _fetch(self, found: Found, listing: Listing, ranges: Sequence[ByteRange]) -> Opened:
         unreadable = self._store.get(found.object.id) is not None
         if unreadable or not self.keeps(found.object):
             return Opened(self, found, CacheState.MISS, None, None)
-        return Opened(self, found, CacheState.MISS, self._downloads.start(listing), None)
+        return Opened(self, found, CacheState.MISS, self._downloads.start(listing, ranges), None)
 
     async def _open_stored(self, found: Found) -> Opened | None:
         object_id = found.object.id

@@ -112,7 +112,14 @@ class Distributor(Service):
         trouble = Sparse(reactor, Logger("distributor.trouble"))
         at_once = limits.max_concurrent_storage_node_downloads
         self._downloads = Downloads(
-            self._store, storage_nodes, reactor, in_thread, trouble, at_once, _QUEUE_FACTOR * at_once
+            self._store,
+            storage_nodes,
+            reactor,
+            in_thread,
+            trouble,
+            at_once,
+            _QUEUE_FACTOR * at_once,
+            limits.pending_download_timeout_s,
         )
         node = Node(
             self._store,

@@ -4,10 +4,11 @@ The filling of one object's file, shared by all who read it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from distributor.cache import Allocation, OpenFile, Store
@@ -22,18 +23,20 @@ from distributor.model import (
     NoRoom,
     Overloaded,
     SourcesFailed,
+    StorageNode,
 )
 from distributor.observe import Sparse
-from distributor.sources import Body, Round, SourceError, StorageNodes
+from distributor.sources import StorageNodes
+from distributor.transfer.copies import Copies
 from distributor.transfer.disk_writer import DiskWriter, Filler
 from distributor.transfer.extents import Extents
-from distributor.transfer.media_type import media_type
-from distributor.transfer.plan import plan
+from distributor.transfer.fetch import Fetch
+from distributor.transfer.media_type import SNIFFED, media_type
+from distributor.transfer.plan import Reading
 from distributor.transfer.reader import DownloadReader, Waiters
-from distributor.transfer.segment import Segment
 
-#: Bytes that wait for the disk: above the first, segments are paused; below the second, they go on. A few MiB keep
-#: a disk busy, and are all the memory that a download takes, however fast its storage node is.
+#: Bytes that wait for the disk: above the first, segments are held; below the second, they go on. A few MiB keep a disk
+#: busy, and are all the memory that a download takes, however fast its storage nodes are.
 HIGH_WATER = 4 * 1024 * 1024
 LOW_WATER = 1024 * 1024
 
@@ -44,20 +47,23 @@ RECORD_EVERY_S = 5.0
 
 class State(Enum):
     """
-    Each state goes only to one below it.
+    Each state goes only to one below it, but that what is C{CHECKED} again may be found wrong again.
     """
 
     QUEUED = "queued"
+    #: A copy comes, and readers have what is there of it.
     FILLING = "filling"
+    #: A copy was wrong, another one comes, and readers wait.
+    REPLACING = "replacing"
     VERIFIED = "verified"
     ENDED = "ended"
 
 
 class Download:
     """
-    Owns the segments, the disk writer and the allocation of one object, from the first reader to the store.
+    Owns what brings one object, the disk writer and the allocation, from the first reader to the store.
 
-    Events change facts; what follows from them is decided by L{plan}, asked once for all the events of a turn.
+    @ivar error: why no more bytes will come.
     """
 
     _log = Logger()
@@ -70,7 +76,12 @@ class Download:
         clock: IReactorTime,
         in_thread: InThread,
         trouble: Sparse,
+        patience_s: float,
     ) -> None:
+        """
+        @param trouble: where a failing disk is told of.
+        @param patience_s: for how long storage nodes are tried again in the middle of an object.
+        """
         self.listing = listing
         self.object = listing.object
         self._store = store
@@ -78,24 +89,22 @@ class Download:
         self._clock = clock
         self._in_thread = in_thread
         self._trouble = trouble
+        self._patience_s = patience_s
         self._state = State.QUEUED
-        self._round = Round(listing.storage_nodes)
-        self._segments: list[Segment] = []
-        self._arrived = Extents()
+        self._fetch: Fetch | None = None
+        self._copies = Copies(listing.storage_nodes)
         self._writer: DiskWriter | None = None
         self._filler: Filler | None = None
         self._file: OpenFile | None = None
         self._filled: Deferred[None] = Deferred()
-        self._waiters = Waiters(clock, self._ready, lambda: self.error)
-        self._readers: set[DownloadReader] = set()
-        self._next_plan: IDelayedCall | None = None
+        self._waiters = Waiters(clock, self._ready, lambda reader: reader.error or self.error)
+        self._readers: dict[DownloadReader, None] = {}
         self._source_type: str | None = None
-        self._contributors: set[str] = set()
+        self._sniffed_type: str | None = None
         self._recording = DeferredLock()
         self._recorded_bytes = 0
         self._recorded_at = clock.seconds()
         self.size = listing.object.size
-        self.media_type: str | None = None
         self.error: DistributorError | None = None
 
     def __repr__(self) -> str:
@@ -117,45 +126,78 @@ class Download:
         """
         return CacheState.HIT if self._state is State.VERIFIED else CacheState.PENDING
 
+    @property
+    def media_type(self) -> str | None:
+        """
+        What the first bytes tell; as long as they are not there, what the catalogue says, if it does.
+        """
+        return self._sniffed_type or self.object.type
+
     def available(self, offset: int) -> int:
         """
         How many bytes can be read at C{offset} without a gap. The last byte of the object is there only once the hash
         of the whole has been found right.
         """
-        if isinstance(self.error, ContentMismatch):
+        if self._state is State.REPLACING or isinstance(self.error, ContentMismatch):
             return 0
         stop = self.extents.stop_at(offset)
         if self._state is not State.VERIFIED:
             stop = min(stop, self.size - 1)
         return max(0, stop - offset)
 
-    def wait(self, offset: int) -> Deferred[None]:
+    def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
         """
         Fires when there is something to read at C{offset}, and the media type is known; at the end of the object, when
         the whole of it has been verified.
         """
-        return self._waiters.wait(offset)
+        waiting = self._waiters.wait(reader, offset)
+        if self._fetch is not None and not waiting.called:
+            self._fetch.plan_soon()
+        return waiting
 
     def _ready(self, offset: int) -> bool:
-        if self.media_type is None:
+        if self._sniffed_type is None and (self.object.type is None or self._head_comes()):
             return False
         return self.available(offset) > 0 or (offset >= self.size and self._state is State.VERIFIED)
 
-    def reader(self) -> DownloadReader:
+    def _head_comes(self) -> bool:
+        """
+        Whether the first bytes, which tell the media type, are here or on their way.
+        """
+        assert self._fetch is not None
+        there = self._fetch.arrived.stop_at(0)
+        return there >= min(SNIFFED, self.size) or self._fetch.brings(there)
+
+    def reader(self, ranges: Sequence[ByteRange] | None = None) -> DownloadReader:
         """
         One more reader.
+
+        @param ranges: what it is going to read; by default all.
         """
-        reader = DownloadReader(self)
-        self._readers.add(reader)
-        if self._file is not None:
-            reader.attach(self._file)
+        if ranges is None:
+            ranges = (ByteRange(0, self.size),) if self.size else ()
+        reader = DownloadReader(self, ranges)
+        self._readers[reader] = None
+        self._place(reader)
         return reader
+
+    def _place(self, reader: DownloadReader) -> None:
+        """
+        Give a reader the file, and see to what it wants, as soon as there is one.
+        """
+        if self._file is None or self._fetch is None:
+            return
+        reader.attach(self._file)
+        reader.external = self._state is State.FILLING and self._fetch.begins_with_a_seek(reader.offset)
+        self._fetch.plan_soon()
 
     def reader_left(self, reader: DownloadReader) -> None:
         """
-        The download goes on all the same.
+        The download goes on all the same, but has one less to please.
         """
-        self._readers.discard(reader)
+        del self._readers[reader]
+        if self._fetch is not None:
+            self._fetch.plan_soon()
 
     # The life of a download, step by step.
 
@@ -184,36 +226,37 @@ class Download:
 
     def _begin(self, allocation: Allocation) -> None:
         self._allocation = allocation
-        self._arrived = Extents(allocation.extents)
-        self._recorded_bytes = len(self._arrived)
+        there = Extents(allocation.extents)
+        self._recorded_bytes = len(there)
         self._filler = Filler(allocation.fd, self.size, self.object.content_hash.hasher())
-        self._writer = DiskWriter(self._filler, self._arrived, self._in_thread, self._progressed, self._fail)
+        self._writer = DiskWriter(
+            self._filler, there, self._in_thread, self._progressed, self._fail, self._store.make_space
+        )
+        self._fetch = self._fetch_from(self.listing.storage_nodes, there)
         self._file = allocation.file
-        for reader in self._readers:
-            reader.attach(allocation.file)
         if self._state is State.QUEUED:
             self._state = State.FILLING
+            for reader in self._readers:
+                self._place(reader)
             # A file that was adopted or resumed has a prefix to hash before anything comes.
             self._writer.run()
             self._progressed()
+
+    def _fetch_from(self, sources: Sequence[StorageNode], there: Extents) -> Fetch:
+        return Fetch(self.object, sources, self._nodes, self._clock, there, self, self._patience_s)
 
     async def _settle(self) -> None:
         """
         Wait until nothing uses the file any more but readers.
         """
-        if self._next_plan is not None:
-            self._next_plan.cancel()
-            self._next_plan = None
-        segments, self._segments = self._segments, []
-        for segment in segments:
-            segment.stop()
-        assert self._writer is not None
+        assert self._writer is not None and self._fetch is not None
+        self._fetch.stop()
         await self._writer.close()
         await self._recording.acquire()
 
     async def _keep(self, allocation: Allocation) -> None:
         try:
-            await allocation.commit(self.media_type)
+            await allocation.commit(self._sniffed_type)
         except DiskFailed as error:
             self._trouble.error("object {id} cannot be kept: {error}", id=self.object.id, error=error)
             await self._leave(allocation, error)
@@ -236,6 +279,9 @@ class Download:
     def _fail(self, error: DistributorError) -> None:
         if self._state in (State.VERIFIED, State.ENDED):
             return
+        if self._state is State.REPLACING:
+            # Nothing in the file is known to be right.
+            error = ContentMismatch(f"object {self.object.id} does not have its hash")
         self._state = State.ENDED
         self.error = error
         if isinstance(error, (NoRoom, DiskFailed)):
@@ -245,71 +291,114 @@ class Download:
         self._waiters.wake()
         self._filled.errback(error)
 
-    # What happens, and what follows from it.
+    # What comes, and what follows from it.
 
-    def segment_answered(self, segment: Segment, body: Body) -> None:
-        self._source_type = self._source_type or body.type
+    def readings(self) -> list[Reading]:
+        """
+        What readers want; whatever is wanted of a copy that replaces another is its beginning.
+        """
+        if self._state is not State.FILLING:
+            return []
+        wanted = dict.fromkeys(reading for reader in self._readers if (reading := reader.reading) is not None)
+        if wanted and self._sniffed_type is None and self.object.type is None:
+            # They need the first bytes, too.
+            wanted[Reading(0, min(SNIFFED, self.size))] = None
+        return list(wanted)
 
-    def segment_received(self, segment: Segment, offset: int, data: bytes) -> None:
-        assert self._writer is not None
-        for start, stop in self._arrived.holes(offset, offset + len(data)):
-            whole = stop - start == len(data)
-            self._writer.write(start, data if whole else data[start - offset : stop - offset])
-            self._arrived = self._arrived.add(start, stop)
-            self._round.progressed()
-            self._contributors.add(segment.node.endpoint)
+    def answered(self, type: str | None) -> None:
+        """
+        A storage node says so of the media type.
+        """
+        self._source_type = self._source_type or type
+
+    def received(self, offset: int, data: bytes) -> None:
+        """
+        Bytes that were missing have come.
+        """
+        assert self._writer is not None and self._fetch is not None
+        self._writer.write(offset, data)
         if self._writer.queued > HIGH_WATER:
-            segment.pause()
+            self._fetch.hold()
 
-    def segment_ended(self, segment: Segment, error: SourceError | None) -> None:
-        self._segments.remove(segment)
-        if error is not None:
-            self._log.warn(
-                "storage node {node} failed for object {id}: {error}",
-                node=segment.node.endpoint,
-                id=self.object.id,
-                error=error,
-            )
-            self._round.failed(segment.node, str(error), timed_out=error.timed_out)
-        self._plan_soon()
+    def fetch_failed(self, error: SourcesFailed) -> None:
+        """
+        No storage node goes on.
+        """
+        if self._state is State.REPLACING:
+            self._replace()
+        else:
+            self._fail(error)
 
     def _progressed(self) -> None:
         """
         More is in the file, or more of it has been hashed.
         """
-        if self._state is not State.FILLING:
+        if self._state not in (State.FILLING, State.REPLACING):
             return
-        assert self._writer is not None and self._filler is not None
-        self._allocation.grew(len(self.extents))
+        assert self._writer is not None and self._filler is not None and self._fetch is not None
+        if self._state is State.FILLING:
+            self._allocation.grew(len(self.extents))
         if self._writer.queued <= LOW_WATER:
-            for segment in self._segments:
-                segment.resume()
-        if self.media_type is None and self._filler.head is not None:
-            self.media_type = media_type(self._filler.head, self.object.type, self._source_type)
+            self._fetch.release()
+        if self._sniffed_type is None and self._filler.head is not None:
+            self._sniffed_type = media_type(self._filler.head, self.object.type, self._source_type)
         if self._writer.hashed == self.size:
             self._check(self._filler.digest())
         else:
             self._record()
-            self._plan_soon()
+            self._fetch.plan_soon()
         self._waiters.wake()
 
     def _check(self, digest: bytes) -> None:
-        if digest == self.object.content_hash.digest:
-            self._state = State.VERIFIED
-            self._filled.callback(None)
-        else:
-            self._log.error(
-                "object {id} does not have its hash {hash}: bytes came from {nodes}",
-                id=self.object.id,
-                hash=str(self.object.content_hash),
-                nodes=", ".join(sorted(self._contributors)) or "the disk",
-            )
+        assert self._filler is not None and self._fetch is not None
+        if digest != self.object.content_hash.digest:
+            self._replace()
+            return
+        if self._state is State.REPLACING:
+            self._copies.tell_apart(self._filler.differences, self._blame)
+            for reader in self._readers:
+                if reader.may_have_read.overlaps(self._filler.differences):
+                    reader.fail(ContentMismatch(f"object {self.object.id}: bytes that were sent were wrong"))
+        self._state = State.VERIFIED
+        self._filled.callback(None)
+
+    def _replace(self) -> None:
+        """
+        What is in the file is wrong: have another copy, from one storage node alone.
+        """
+        assert self._writer is not None and self._fetch is not None
+        self._fetch.stop()
+        self._log.error(
+            "object {id} does not have its hash {hash}; it came from {nodes}",
+            id=self.object.id,
+            hash=str(self.object.content_hash),
+            nodes=", ".join(sorted({segment.node.endpoint for segment in self._fetch.history})) or "the disk",
+        )
+        # Of no bytes there is only one copy.
+        source = self._copies.next(self._fetch.history, self._blame) if self.size else None
+        if source is None:
             self._fail(ContentMismatch(f"object {self.object.id} does not have its hash"))
+            return
+        self._state = State.REPLACING
+        self._sniffed_type = None
+        self._writer.start_over(self.object.content_hash.hasher())
+        self._fetch = self._fetch_from([source], Extents())
+        self._fetch.plan_soon()
+
+    def _blame(self, node: StorageNode) -> None:
+        self._log.error(
+            "storage node {node} gave wrong bytes of object {id}, {times} times by now",
+            node=node.endpoint,
+            id=self.object.id,
+            times=self._nodes.lied(node),
+        )
 
     def _record(self) -> None:
         """
         Let the index know what is in the file, now and then.
         """
+        if self._state is not State.FILLING:
+            return
         grown = len(self.extents) - self._recorded_bytes
         now = self._clock.seconds()
         due = grown >= RECORD_EVERY_BYTES or (grown and now - self._recorded_at >= RECORD_EVERY_S)
@@ -320,21 +409,3 @@ class Download:
             recorded.addErrback(
                 lambda failure: self._log.failure("recording the extents of object {id}", failure, id=self.object.id)
             )
-
-    def _plan_soon(self) -> None:
-        if self._next_plan is None and self._state is State.FILLING:
-            self._next_plan = self._clock.callLater(0, self._act)
-
-    def _act(self) -> None:
-        self._next_plan = None
-        running = [(segment.position, segment.stop_offset) for segment in self._segments]
-        for start in plan(self.object.size, self._arrived, running):
-            try:
-                node = self._round.choose()
-            except SourcesFailed as error:
-                self._fail(error)
-                return
-            wanted = ByteRange(start.offset, start.stop)
-            segment = Segment(self._nodes, node, self.object.id, self.object.size, wanted, self, self._clock)
-            self._segments.append(segment)
-            segment.start()

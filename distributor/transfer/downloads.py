@@ -4,13 +4,15 @@ The downloads in progress: one for an object, so many at once, the rest in a que
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from distributor.cache import Store
-from distributor.model import InThread, Listing, Overloaded
+from distributor.model import ByteRange, InThread, Listing, Overloaded
 from distributor.observe import Sparse
 from distributor.sources import StorageNodes
 from distributor.transfer.download import Download
@@ -33,8 +35,10 @@ class Downloads:
         trouble: Sparse,
         at_once: int,
         queue_length: int,
+        patience_s: float,
     ) -> None:
         """
+        @param patience_s: for how long storage nodes are tried again in the middle of an object.
         @param trouble: where a failing disk or a full store is told of.
         @param at_once: how many downloads fetch at the same time.
         @param queue_length: how many more may wait for their turn.
@@ -44,6 +48,7 @@ class Downloads:
         self._clock = clock
         self._in_thread = in_thread
         self._trouble = trouble
+        self._patience_s = patience_s
         self._turns = DeferredSemaphore(at_once)
         self._most = at_once + queue_length
         self._downloads: dict[str, Download] = {}
@@ -59,9 +64,11 @@ class Downloads:
         """
         return self._downloads.get(object_id)
 
-    def start(self, listing: Listing) -> DownloadReader:
+    def start(self, listing: Listing, ranges: Sequence[ByteRange]) -> DownloadReader:
         """
         Begin to fetch an object which nobody fetches yet.
+
+        @param ranges: what its first reader is going to read.
 
         @return: its first reader.
         @raise Overloaded: the queue is full, or the node is shutting down.
@@ -72,10 +79,12 @@ class Downloads:
             raise Overloaded("shutting down")
         if len(self._downloads) >= self._most:
             raise Overloaded(f"{len(self._downloads)} downloads are waiting or running")
-        download = Download(listing, self._store, self._nodes, self._clock, self._in_thread, self._trouble)
+        download = Download(
+            listing, self._store, self._nodes, self._clock, self._in_thread, self._trouble, self._patience_s
+        )
         self._downloads[object_id] = download
         # Before it runs, since what is there already may be all of it.
-        reader = download.reader()
+        reader = download.reader(ranges)
         self._turns.run(lambda: Deferred.fromCoroutine(download.run())).addBoth(self._ended, download)
         return reader
 

@@ -136,7 +136,16 @@ class DiskWriterTests(SynchronousTestCase):
             self.jobs,
             lambda: self.progress.append((len(self.writer.extents), self.writer.hashed)),
             self.failures.append,
+            self.make_space,
         )
+        self.space = 0
+
+    async def make_space(self, size: int) -> bool:
+        """
+        Evict, as long as there is something to evict.
+        """
+        self.space -= 1
+        return self.space >= 0
 
     def test_one_job_at_a_time_takes_all_that_waits(self) -> None:
         """
@@ -200,7 +209,9 @@ class DiskWriterTests(SynchronousTestCase):
         def mistaken() -> None:
             raise ZeroDivisionError
 
-        writer = DiskWriter(Filler(self.fd, 1, sha256()), Extents(), in_thread, mistaken, self.failures.append)
+        writer = DiskWriter(
+            Filler(self.fd, 1, sha256()), Extents(), in_thread, mistaken, self.failures.append, self.make_space
+        )
         writer.write(0, b"x")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.failures, [])

@@ -40,6 +40,7 @@ class DownloadsTests(SynchronousTestCase):
             Sparse(self.clock, Logger()),
             at_once=2,
             queue_length=1,
+            patience_s=60.0,
         )
         self.addCleanup(lambda: self.successResultOf(Deferred.fromCoroutine(self.downloads.stop())))
 
@@ -60,7 +61,7 @@ class DownloadsTests(SynchronousTestCase):
         """
         A download can be found by its object, from its start until the store has that.
         """
-        self.downloads.start(self.listing("1"))
+        self.downloads.start(self.listing("1"), ())
         download = self.downloads.get("1")
         assert download is not None
         self.assertEqual((download.object.id, len(self.downloads)), ("1", 1))
@@ -79,7 +80,7 @@ class DownloadsTests(SynchronousTestCase):
         self.upstream.nodes[0].faults.by_object["1"] = Fault(cut=Cut(10, Ending.STALL))
         self.upstream.nodes[0].faults.by_object["2"] = Fault(cut=Cut(10, Ending.STALL))
         for object_id in "123":
-            self.downloads.start(self.listing(object_id))
+            self.downloads.start(self.listing(object_id), ())
         self.assertEqual(self.asked(), ["1", "2"])
         first = self.downloads.get("1")
         assert first is not None
@@ -92,15 +93,15 @@ class DownloadsTests(SynchronousTestCase):
         """
         self.upstream.nodes[0].faults.always = Fault(hang=True)
         for object_id in "123":
-            self.downloads.start(self.listing(object_id))
-        self.assertRaises(Overloaded, self.downloads.start, self.listing("4"))
+            self.downloads.start(self.listing(object_id), ())
+        self.assertRaises(Overloaded, self.downloads.start, self.listing("4"), ())
 
     def test_stop(self) -> None:
         """
         Stopping ends those that run and those that wait, and lets no other begin.
         """
         self.upstream.nodes[0].faults.always = Fault(hang=True)
-        readers = [self.downloads.start(self.listing(object_id)) for object_id in "123"]
+        readers = [self.downloads.start(self.listing(object_id), ()) for object_id in "123"]
         self.upstream.flush()
         waiting = [reader.wait(0) for reader in readers]
         self.successResultOf(Deferred.fromCoroutine(self.downloads.stop()))
@@ -108,4 +109,4 @@ class DownloadsTests(SynchronousTestCase):
         for waiter in waiting:
             self.failureResultOf(waiter, Overloaded)
         self.assertEqual(len(self.downloads), 0)
-        self.assertRaises(Overloaded, self.downloads.start, self.listing("5"))
+        self.assertRaises(Overloaded, self.downloads.start, self.listing("5"), ())

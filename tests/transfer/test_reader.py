@@ -9,7 +9,35 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.model import DistributorError, SourcesFailed
+from distributor.transfer import DownloadReader
 from distributor.transfer.reader import Waiters
+
+
+class Nothing:
+    """
+    A download that is not looked at.
+    """
+
+    size = 0
+    media_type = None
+
+    def available(self, offset: int) -> int:
+        """
+        Not asked for.
+        """
+        raise AssertionError
+
+    def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
+        """
+        Not asked for.
+        """
+        raise AssertionError
+
+    def reader_left(self, reader: DownloadReader) -> None:
+        """
+        Not asked for.
+        """
+        raise AssertionError
 
 
 class WaitersTests(SynchronousTestCase):
@@ -22,7 +50,8 @@ class WaitersTests(SynchronousTestCase):
         self.there = 0
         self.error: DistributorError | None = None
         self.asked = 0
-        self.waiters = Waiters(self.clock, self.ready, lambda: self.error)
+        self.waiters = Waiters(self.clock, self.ready, lambda reader: reader.error or self.error)
+        self.reader = DownloadReader(Nothing(), ())
 
     def ready(self, offset: int) -> bool:
         """
@@ -42,14 +71,14 @@ class WaitersTests(SynchronousTestCase):
         Who waits for what is there does not wait, even when nothing more will come.
         """
         self.there, self.error = 10, SourcesFailed()
-        self.assertIsNone(self.successResultOf(self.waiters.wait(9)))
-        self.failureResultOf(self.waiters.wait(10), SourcesFailed)
+        self.assertIsNone(self.successResultOf(self.waiters.wait(self.reader, 9)))
+        self.failureResultOf(self.waiters.wait(self.reader, 10), SourcesFailed)
 
     def test_woken_when_there(self) -> None:
         """
         Those whose bytes have come are told, the others wait on.
         """
-        near, far = self.waiters.wait(0), self.waiters.wait(100)
+        near, far = self.waiters.wait(self.reader, 0), self.waiters.wait(self.reader, 100)
         self.there = 10
         self.waiters.wake()
         self.assertNoResult(near)
@@ -67,7 +96,7 @@ class WaitersTests(SynchronousTestCase):
         """
         self.waiters.wake()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.waiters.wait(5)
+        self.waiters.wait(self.reader, 5)
         asked = self.asked
         for _ in range(10):
             self.waiters.wake()
@@ -78,7 +107,7 @@ class WaitersTests(SynchronousTestCase):
         """
         A wait that is cancelled is over, and is nobody else's business.
         """
-        one, other = self.waiters.wait(0), self.waiters.wait(0)
+        one, other = self.waiters.wait(self.reader, 0), self.waiters.wait(self.reader, 0)
         one.cancel()
         self.failureResultOf(one, CancelledError)
         self.there = 1
@@ -90,12 +119,12 @@ class WaitersTests(SynchronousTestCase):
         """
         What a waiter does when it is told does not disturb the pass.
         """
-        first, second, third = (self.waiters.wait(0) for _ in range(3))
+        first, second, third = (self.waiters.wait(self.reader, 0) for _ in range(3))
         again: list[Deferred[None]] = []
 
         def told(ignored: None) -> None:
             second.cancel()
-            again.append(self.waiters.wait(50))
+            again.append(self.waiters.wait(self.reader, 50))
 
         first.addCallback(told)
         self.there = 1
@@ -111,12 +140,12 @@ class WaitersTests(SynchronousTestCase):
         by more than a tenth of a second.
         """
         for took_s, rest_s in [(0.03, 0.03), (3.0, 0.1), (0.0, 0.0)]:
-            waiter = self.waiters.wait(self.there)
+            waiter = self.waiters.wait(self.reader, self.there)
             waiter.addCallback(self.take, took_s)
             self.there += 1
             self.waiters.wake()
             self.clock.advance(0.1)
-            self.waiters.wait(self.there + 1000).addErrback(lambda _: None)
+            self.waiters.wait(self.reader, self.there + 1000).addErrback(lambda _: None)
             self.waiters.wake()
             [call] = self.clock.getDelayedCalls()
             self.assertAlmostEqual(call.getTime() - self.clock.seconds(), rest_s)
