@@ -204,10 +204,15 @@ class Node:
         if download is not None and download.error is None:
             return Found(download.object, download.cache_state, download.media_type, download.listing)
         began = self._clock.seconds()
-        listing = await self._lookup(object_id)
+        listing = await self.lookup(object_id)
         return Found(listing.object, CacheState.MISS, listing.object.type, listing, self._clock.seconds() - began)
 
-    async def _lookup(self, object_id: str) -> Listing:
+    async def lookup(self, object_id: str) -> Listing:
+        """
+        What the catalogue says of an object that this node is to serve.
+
+        @raise DistributorError: it is not there, not ours, or not known.
+        """
         listing = await self._catalogue.lookup(object_id)
         if not listing.distributed_here:
             raise ObjectNotDistributed(object_id)
@@ -241,7 +246,7 @@ class Node:
                 # It has failed and is putting its file away; the next one can go on from what there is.
                 await self._downloads.over(download)
             elif found.listing is None:
-                found = evolve(found, listing=await self._lookup(object_id))
+                found = evolve(found, listing=await self.lookup(object_id))
             else:
                 return self._fetch(found, found.listing, ranges)
 
@@ -282,7 +287,7 @@ class Node:
         @param reader: what has given the bytes before C{wanted}, if they are still to be read there.
         @raise DistributorError: no storage node has it.
         """
-        listing = found.listing or await self._lookup(found.object.id)
+        listing = found.listing or await self.lookup(found.object.id)
         hasher = None
         if wanted.stop == found.object.size:
             hasher = found.object.content_hash.hasher()

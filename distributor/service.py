@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
@@ -26,7 +26,7 @@ from distributor.node import Node
 from distributor.observe import Sparse
 from distributor.observe.systemd import READY, RELOADING, STOPPING, notify
 from distributor.sources import StorageNodes, agent, connection_pool
-from distributor.transfer import Downloads
+from distributor.transfer import Backlog, Downloads
 from distributor.web import errors
 from distributor.web.asset import Assets
 from distributor.web.gate import Gate
@@ -132,6 +132,8 @@ class Distributor(Service):
             largest_cached=limits.max_cached_item_bytes,
             patience_s=limits.pending_download_timeout_s,
         )
+        self._backlog = Backlog(self._store, self._downloads, node.lookup)
+        self._catching_up: Deferred[None] | None = None
         self._gate = Gate(limits.max_inbound_connections)
         self._gate.close(errors.STARTING)
         api = PublicApi(
@@ -205,6 +207,12 @@ class Distributor(Service):
         self._serving = True
         notify(READY, self._environ)
         self._announce(self._ports)
+        self._catching_up = Deferred.fromCoroutine(self._backlog.run())
+        self._catching_up.addErrback(self._caught_up_in_vain)
+
+    def _caught_up_in_vain(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("catching up", failure)
 
     def _could_not_start(self, failure: Failure) -> None:
         self._log.failure("the node cannot start", failure)
@@ -246,6 +254,8 @@ class Distributor(Service):
         await self._drain()
         if self._starting is not None:
             await self._starting
+        if self._catching_up is not None:
+            self._catching_up.cancel()
         await self._downloads.stop()
         if self._flushing.running:
             self._flushing.stop()

@@ -88,6 +88,12 @@ class Store:
         """
         return self._inventory.unverified
 
+    def interrupted(self) -> list[str]:
+        """
+        The ids of unfinished objects for the rest of which somebody waited when they were left.
+        """
+        return self._inventory.interrupted()
+
     async def start(self) -> None:
         """
         Read the index and the directories, and bring them together.

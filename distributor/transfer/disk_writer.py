@@ -129,7 +129,8 @@ class DiskWriter:
         make_space: Callable[[int], Awaitable[bool]],
     ) -> None:
         """
-        @param progressed: is told when more is in the file, or has been hashed.
+        @param progressed: is told when more is in the file, or has been hashed; where more of what is there has to be
+            hashed, it says when, by L{run}.
         @param failed: is told once, when the disk refuses.
         @param make_space: frees so many bytes of a full disk, if it can.
         """
@@ -196,8 +197,9 @@ class DiskWriter:
         self.hashed = hashed
         self._job_ended()
         if not self._closed:
-            # The next job runs in its thread while the reactor tells the readers of this one.
-            self.run()
+            if self._queue:
+                # The next job runs in its thread while the reactor tells the readers of this one.
+                self.run()
             self._progressed()
 
     def _refused(self, failure: Failure) -> None:

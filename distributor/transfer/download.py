@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
+from attrs import frozen
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from distributor.cache import Allocation, OpenFile, Store
@@ -28,7 +29,7 @@ from distributor.model import (
 from distributor.observe import Sparse
 from distributor.sources import StorageNodes
 from distributor.transfer.copies import Copies
-from distributor.transfer.disk_writer import DiskWriter, Filler
+from distributor.transfer.disk_writer import READ_BACK, DiskWriter, Filler
 from distributor.transfer.extents import Extents
 from distributor.transfer.fetch import Fetch
 from distributor.transfer.media_type import SNIFFED, media_type
@@ -44,6 +45,10 @@ LOW_WATER = 1024 * 1024
 RECORD_EVERY_BYTES = 64 * 1024 * 1024
 RECORD_EVERY_S = 5.0
 
+#: How fast a file that nobody waits for is verified, in bytes per second: a terabyte in five hours, and half of what an
+#: old disk gives is left for viewers.
+UNATTENDED_RATE = 64 * 1024 * 1024
+
 
 class State(Enum):
     """
@@ -57,6 +62,27 @@ class State(Enum):
     REPLACING = "replacing"
     VERIFIED = "verified"
     ENDED = "ended"
+
+
+@frozen(kw_only=True)
+class Progress:
+    """
+    How far a download is.
+
+    @ivar present: bytes in the file.
+    @ivar rate: bytes per second, lately.
+    @ivar sources: the storage nodes that bring it at present.
+    @ivar seconds_left: at this rate; L{None} if nothing comes.
+    """
+
+    id: str
+    state: str
+    size: int
+    present: int
+    rate: float
+    readers: int
+    sources: tuple[str, ...]
+    seconds_left: float | None
 
 
 class Download:
@@ -101,6 +127,7 @@ class Download:
         self._readers: dict[DownloadReader, None] = {}
         self._source_type: str | None = None
         self._sniffed_type: str | None = None
+        self._next_read_back: IDelayedCall | None = None
         self._recording = DeferredLock()
         self._recorded_bytes = 0
         self._recorded_at = clock.seconds()
@@ -188,8 +215,36 @@ class Download:
         if self._file is None or self._fetch is None:
             return
         reader.attach(self._file)
+        # It may have to be verified first, and that was nobody's concern before.
+        if self._writer is not None:
+            self._writer.run()
         reader.external = self._state is State.FILLING and self._fetch.begins_with_a_seek(reader.offset)
         self._fetch.plan_soon()
+
+    @property
+    def reader_count(self) -> int:
+        """
+        How many read it, or wait to.
+        """
+        return len(self._readers)
+
+    def progress(self) -> Progress:
+        """
+        How far it is.
+        """
+        present = len(self.extents)
+        segments = list(self._fetch.segments.values()) if self._fetch is not None else []
+        rate = sum(segment.rate or 0.0 for segment in segments)
+        return Progress(
+            id=self.object.id,
+            state=self._state.value,
+            size=self.size,
+            present=present,
+            rate=rate,
+            readers=len(self._readers),
+            sources=tuple(dict.fromkeys(segment.node.endpoint for segment in segments)),
+            seconds_left=(self.size - present) / rate if rate else None,
+        )
 
     def reader_left(self, reader: DownloadReader) -> None:
         """
@@ -239,7 +294,6 @@ class Download:
             for reader in self._readers:
                 self._place(reader)
             # A file that was adopted or resumed has a prefix to hash before anything comes.
-            self._writer.run()
             self._progressed()
 
     def _fetch_from(self, sources: Sequence[StorageNode], there: Extents) -> Fetch:
@@ -251,6 +305,8 @@ class Download:
         """
         assert self._writer is not None and self._fetch is not None
         self._fetch.stop()
+        if self._next_read_back is not None:
+            self._next_read_back.cancel()
         await self._writer.close()
         await self._recording.acquire()
 
@@ -266,7 +322,7 @@ class Download:
             if isinstance(error, (ContentMismatch, DiskFailed)):
                 await allocation.discard()
             else:
-                await allocation.suspend(self.extents.runs)
+                await allocation.suspend(self.extents.runs, len(self._readers))
         except DiskFailed as another:
             self._trouble.error("the file of object {id} cannot be put away: {error}", id=self.object.id, error=another)
 
@@ -345,9 +401,25 @@ class Download:
         if self._writer.hashed == self.size:
             self._check(self._filler.digest())
         else:
+            self._read_back()
             self._record()
             self._fetch.plan_soon()
         self._waiters.wake()
+
+    def _read_back(self) -> None:
+        """
+        Hash what is in the file and has not been hashed when it came; for nobody, only so fast.
+        """
+        assert self._writer is not None and self._fetch is not None
+        if self._readers or len(self._fetch.arrived) < self.size:
+            self._writer.run()
+        elif self._next_read_back is None:
+            self._next_read_back = self._clock.callLater(READ_BACK / UNATTENDED_RATE, self._read_back_now)
+
+    def _read_back_now(self) -> None:
+        self._next_read_back = None
+        assert self._writer is not None
+        self._writer.run()
 
     def _check(self, digest: bytes) -> None:
         assert self._filler is not None and self._fetch is not None
@@ -405,7 +477,9 @@ class Download:
         if due and not self._recording.locked:
             self._recorded_bytes += grown
             self._recorded_at = now
-            recorded = self._recording.run(Deferred.fromCoroutine, self._allocation.record(self.extents.runs))
+            recorded = self._recording.run(
+                Deferred.fromCoroutine, self._allocation.record(self.extents.runs, len(self._readers))
+            )
             recorded.addErrback(
                 lambda failure: self._log.failure("recording the extents of object {id}", failure, id=self.object.id)
             )

@@ -4,9 +4,9 @@ The downloads in progress: one for an object, so many at once, the rest in a que
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -49,14 +49,19 @@ class Downloads:
         self._in_thread = in_thread
         self._trouble = trouble
         self._patience_s = patience_s
-        self._turns = DeferredSemaphore(at_once)
+        self._at_once = at_once
         self._most = at_once + queue_length
+        # The oldest first.
         self._downloads: dict[str, Download] = {}
+        self._queue: list[Download] = []
         self._waiting_for_end: dict[Download, list[Deferred[None]]] = {}
         self._stopping = False
 
     def __len__(self) -> int:
         return len(self._downloads)
+
+    def __iter__(self) -> Iterator[Download]:
+        return iter(list(self._downloads.values()))
 
     def get(self, object_id: str) -> Download | None:
         """
@@ -85,13 +90,24 @@ class Downloads:
         self._downloads[object_id] = download
         # Before it runs, since what is there already may be all of it.
         reader = download.reader(ranges)
-        self._turns.run(lambda: Deferred.fromCoroutine(download.run())).addBoth(self._ended, download)
+        self._queue.append(download)
+        self._next()
         return reader
+
+    def _next(self) -> None:
+        """
+        Let those run whose turn it is: the oldest that somebody waits for, else the oldest.
+        """
+        while self._queue and len(self._downloads) - len(self._queue) < self._at_once:
+            download = min(self._queue, key=lambda each: each.reader_count == 0)
+            self._queue.remove(download)
+            Deferred.fromCoroutine(download.run()).addBoth(self._ended, download)
 
     def _ended(self, result: object, download: Download) -> None:
         if isinstance(result, Failure):
             self._log.failure("download of object {id}", result, id=download.object.id)
         del self._downloads[download.object.id]
+        self._next()
         for waiting in self._waiting_for_end.pop(download, ()):
             waiting.callback(None)
 
@@ -110,7 +126,7 @@ class Downloads:
         Leave off all downloads, keeping what has arrived.
         """
         self._stopping = True
-        downloads = list(self._downloads.values())
+        downloads = list(self)
         for download in downloads:
             download.stop()
         for download in downloads:
