@@ -6,9 +6,20 @@ May import C{observe} and C{model}.
 
 from distributor.cache.allocation import Allocation
 from distributor.cache.directories import DirectoryLock, lock_directories
-from distributor.cache.index import Index, Mark, Row
+from distributor.cache.index import Index, Mark, Row, check_index
 from distributor.cache.inventory import Entry
 from distributor.cache.open_file import OpenFile
 from distributor.cache.store import Store
 
-__all__ = ["Allocation", "DirectoryLock", "Entry", "Index", "Mark", "OpenFile", "Row", "Store", "lock_directories"]
+__all__ = [
+    "Allocation",
+    "DirectoryLock",
+    "Entry",
+    "Index",
+    "Mark",
+    "OpenFile",
+    "Row",
+    "Store",
+    "check_index",
+    "lock_directories",
+]

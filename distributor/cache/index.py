@@ -14,6 +14,7 @@ from contextlib import suppress
 from importlib import resources
 from itertools import count
 from pathlib import Path
+from sys import intern
 from typing import Literal
 
 from attrs import frozen
@@ -136,6 +137,22 @@ class Index:
         await self._run(self._database.close)
 
 
+def check_index(path: Path) -> None:
+    """
+    Open the database as L{Index.open} will, and close it. To be called before anything runs: it blocks.
+
+    @raise DiskFailed: SQLite refuses.
+    @raise DistributorError: it is of a version that this program does not know.
+    """
+    database = _Database(path)
+    try:
+        database.open()
+    except (sqlite3.Error, OSError) as error:
+        raise DiskFailed(f"index {path}: {error}") from error
+    finally:
+        database.close()
+
+
 class _Database:
     """
     The thread's half.
@@ -222,10 +239,7 @@ class _Database:
     def load(self) -> list[Row]:
         try:
             rows = self.connection.execute(f"SELECT {_COLUMNS} FROM object ORDER BY last_access")
-            return [
-                Row(id, size, content_hash, type, state, _parse_extents(extents), added_at, last_access, hits)
-                for id, size, content_hash, type, state, extents, added_at, last_access, hits in rows
-            ]
+            return [_row(*row) for row in rows]
         except sqlite3.DatabaseError as error:
             self._start_anew(error)
             return []
@@ -260,6 +274,15 @@ def _is_damage(error: Exception) -> bool:
     # Errors that the module itself raises, as when nothing is open, have no code.
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(error, _Damaged) or (code is not None and code & 0xFF in _DAMAGE)
+
+
+def _row(
+    id: str, size: int, hash: str, type: str | None, state: str, extents: str, added: float, accessed: float, hits: int
+) -> Row:
+    # There may be hundreds of thousands of rows, and there are few types: each is held once.
+    type = intern(type) if type is not None else None
+    known: RowState = "complete" if state == "complete" else "partial"
+    return Row(id, size, hash, type, known, _parse_extents(extents), added, accessed, hits)
 
 
 def _parse_extents(text: str) -> tuple[Run, ...]:

@@ -5,7 +5,6 @@ What of the index and of the files agrees, after a start.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from sys import intern
 
 from attrs import frozen
 
@@ -66,13 +65,11 @@ def reconcile(rows: Iterable[Row], stock: Stock) -> Reconciled:
 def _item(row: Row, stock: Stock) -> Entry | Partial | None:
     if not is_object_id(row.id):
         return None
-    # Types are few, and there may be hundreds of thousands of rows.
-    type = intern(row.type) if row.type is not None else None
     if row.state == "complete":
-        return Entry(row.size, row.content_hash, type) if stock.complete.get(row.id) == row.size else None
+        return Entry(row.size, row.content_hash, row.type) if stock.complete.get(row.id) == row.size else None
     if row.id in stock.complete or not row.extents:
         return None
     present = stock.partial.get(row.id)
     if present is None or not row.extents[-1][1] <= present <= row.size:
         return None
-    return Partial(row.size, row.content_hash, type, row.extents, row.added_at, readers=row.hits)
+    return Partial(row.size, row.content_hash, row.type, row.extents, row.added_at, readers=row.hits)

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.cache import Allocation, Index, Store
+from distributor.cache import Allocation, Index, Row, Store
 from distributor.cache.directories import PARTIAL
 from distributor.model import BLAKE3_256, ContentHash, DataObject, InThread, P, T
 
@@ -127,6 +127,30 @@ class StoreCase(SynchronousTestCase):
         error: BaseException = self.failureResultOf(Deferred.fromCoroutine(coroutine), *kinds).value
         return error
 
+    def later(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
+        """
+        C{coroutine}, on its way.
+        """
+        return Deferred.fromCoroutine(coroutine)
+
+    def ran(self, jobs: Jobs, coroutine: Coroutine[Deferred[Any], Any, T]) -> T:
+        """
+        What C{coroutine} returns once all jobs have been done.
+        """
+        result = self.later(coroutine)
+        jobs.run_all()
+        return self.successResultOf(result)
+
+    def rows(self) -> list[Row]:
+        """
+        What the index says.
+        """
+        index = Index(self.database, IN_THREAD)
+        self.done(index.open())
+        rows = self.done(index.load())
+        self.done(index.close())
+        return rows
+
     def make_store(
         self, capacity: int = 1000, in_thread: InThread = IN_THREAD, index_thread: InThread = IN_THREAD
     ) -> Store:
@@ -191,6 +215,25 @@ class StoreCase(SynchronousTestCase):
         The files of a directory, and their sizes.
         """
         return {path.name: path.stat().st_size for path in directory.iterdir() if path.is_file()}
+
+    async def fetch(self, store: Store, object: DataObject) -> None:
+        """
+        Do to an object what a download does: fill what is missing, verify all, and begin anew when it is wrong.
+        """
+        content = payload(object.id, object.size)
+        for _ in range(2):
+            allocation = await store.allocate(object)
+            present = bytearray(os.pread(allocation.fd, object.size, 0).ljust(object.size, b"\0"))
+            holes = [edge for run in allocation.extents for edge in run]
+            for start, stop in zip([0, *holes[1::2]], [*holes[::2], object.size], strict=True):
+                os.pwrite(allocation.fd, content[start:stop], start)
+                present[start:stop] = content[start:stop]
+            allocation.grew(object.size)
+            if hash_of(bytes(present)) == object.content_hash:
+                await allocation.commit(object.type)
+                return
+            await allocation.discard()
+        raise AssertionError(f"object {object.id} cannot be had")
 
     def assert_nothing_open(self) -> None:
         """

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.cache import Index, Mark, Row
+from distributor.cache import Index, Mark, Row, check_index
 from distributor.model import DiskFailed, DistributorError, T
 from tests.cache.stores import IN_THREAD, NOW
 
@@ -142,6 +142,8 @@ class IndexTests(SynchronousTestCase):
         before = self.path.read_bytes()
         error = self.failed(Index(self.path, IN_THREAD).open(), DistributorError)
         self.assertIn(f"index {self.path} has version 2", str(error))
+        error = self.assertRaises(DistributorError, check_index, self.path)
+        self.assertIn(f"index {self.path} has version 2", str(error))
         self.assertEqual(self.path.read_bytes(), before)
 
     def test_database_of_somebody_else(self) -> None:
@@ -154,6 +156,17 @@ class IndexTests(SynchronousTestCase):
         connection.close()
         error = self.failed(self.index.open(), DistributorError)
         self.assertIn("version 0", str(error))
+
+    def test_check(self) -> None:
+        """
+        What can be opened passes, and keeps its rows; a place where nothing can be does not.
+        """
+        check_index(self.path)
+        self.done(self.opened().put(COMPLETE))
+        self.done(self.index.close())
+        check_index(self.path)
+        self.assertEqual(self.done(self.reopened().load()), [COMPLETE])
+        self.assertRaises(DiskFailed, check_index, self.path / "below" / "index.sqlite3")
 
     def assert_moved_aside(self, content: bytes, number: int = 1) -> None:
         aside = Path(f"{self.path}.corrupt-{number}")

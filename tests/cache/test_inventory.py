@@ -1,0 +1,106 @@
+"""
+Tests for L{distributor.cache.inventory}.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from distributor.cache.inventory import Entry, Inventory, Item, Partial, Unverified
+from tests.cache.stores import NOW
+
+ENTRY = Entry(10, "gW", None)
+PARTIAL = Partial(10, "gW", None, ((0, 2), (5, 6)), NOW)
+
+items = st.one_of(
+    st.builds(Entry, st.integers(0, 9), st.just("gW"), st.none()),
+    st.integers(0, 9).map(lambda size: Partial(9, "gW", None, ((0, size),), NOW)),
+    st.builds(Unverified, st.integers(0, 9)),
+)
+
+
+class InventoryTests(SynchronousTestCase):
+    """
+    L{Inventory}.
+    """
+
+    def setUp(self) -> None:
+        self.inventory = Inventory(100)
+
+    def test_empty(self) -> None:
+        """
+        An empty store has room for all that it may hold.
+        """
+        self.assertEqual((self.inventory.used, self.inventory.reserved, self.inventory.room), (0, 0, 100))
+        self.assertIsNone(self.inventory.get("7"))
+        self.assertIsNone(self.inventory.take("7"))
+
+    def test_only_complete_objects_are_served(self) -> None:
+        """
+        Unfinished and unverified ones are counted, and not to be had.
+        """
+        self.inventory.keep("7", ENTRY)
+        self.inventory.keep("8", PARTIAL)
+        self.inventory.keep("9", Unverified(4))
+        self.assertEqual([self.inventory.get(each) for each in "789"], [ENTRY, None, None])
+        self.assertEqual((self.inventory.entry_count, self.inventory.partial_count), (1, 1))
+        self.assertEqual(self.inventory.unverified, {"9": 4})
+        self.assertEqual(self.inventory.used, 10 + 3 + 4)
+
+    def test_order(self) -> None:
+        """
+        Unverified ones can be spared first, then the least recently wanted.
+        """
+        for object_id, item in (("1", ENTRY), ("2", PARTIAL), ("3", Unverified(4)), ("4", ENTRY)):
+            self.inventory.keep(object_id, item)
+        self.assertTrue(self.inventory.touch("1"))
+        self.assertEqual(list(self.inventory.candidates()), [("3", 4), ("2", 3), ("4", 10), ("1", 10)])
+
+    def test_touch_what_is_not_served(self) -> None:
+        """
+        Only a complete object can be touched.
+        """
+        self.inventory.keep("8", PARTIAL)
+        self.assertFalse(self.inventory.touch("8"))
+        self.assertFalse(self.inventory.touch("9"))
+
+    @given(st.dictionaries(st.integers(0, 9).map(str), items), st.sets(st.integers(0, 9).map(str)))
+    def test_taking_is_the_opposite_of_keeping(self, kept: dict[str, Item], taken: set[str]) -> None:
+        """
+        What is left counts, and nothing else.
+        """
+        inventory = Inventory(100)
+        for object_id, item in kept.items():
+            inventory.keep(object_id, item)
+        for object_id in taken:
+            self.assertEqual(inventory.take(object_id), kept.pop(object_id, None))
+        self.assertEqual(inventory.used, sum(item.occupied for item in kept.values()))
+        self.assertEqual(inventory.kept, inventory.used)
+        self.assertEqual(dict(inventory.candidates()), {key: item.occupied for key, item in kept.items()})
+        self.assertEqual(inventory.entry_count, sum(isinstance(item, Entry) for item in kept.values()))
+        self.assertEqual(inventory.partial_count, sum(isinstance(item, Partial) for item in kept.values()))
+
+    @given(st.integers(0, 50), st.data())
+    def test_writing_changes_no_room(self, size: int, data: st.DataObject) -> None:
+        """
+        An allocation takes its whole size, however much of it has been written, until it ends.
+        """
+        inventory = Inventory(100)
+        written = data.draw(st.integers(0, size))
+        inventory.reserve(size, written)
+        self.assertEqual((inventory.used, inventory.reserved, inventory.room), (written, size - written, 100 - size))
+        later = data.draw(st.integers(0, size))
+        inventory.grew(later - written)
+        self.assertEqual((inventory.used, inventory.reserved, inventory.room), (later, size - later, 100 - size))
+        inventory.release(size, later)
+        self.assertEqual((inventory.used, inventory.reserved, inventory.room), (0, 0, 100))
+
+    def test_what_leaves_makes_room_and_what_is_held_does_not(self) -> None:
+        """
+        Both are still on disk; one will soon be gone, of the other nobody knows.
+        """
+        self.inventory.leave(10)
+        self.inventory.hold(20)
+        self.assertEqual((self.inventory.used, self.inventory.room), (30, 80))
