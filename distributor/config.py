@@ -104,6 +104,7 @@ KEYS = (
         30,
     ),
     Key("publicApi.port", integer(0, 65535), "The TCP port of the public API; 0 takes any that is free.", 3334),
+    Key("publicApi.showDownloads", boolean(), "Whether ``GET /api/v1/downloads`` tells everybody what comes.", False),
     Key("catalogue.manifest", text("the path of a manifest"), "The file that lists the objects.", required=True),
     Key(
         "sources.allowPrivateAddresses",
@@ -157,6 +158,7 @@ class PublicAPI:
     """
 
     port: int
+    show_downloads: bool
 
 
 @frozen(kw_only=True)
@@ -259,7 +261,7 @@ def _config(values: Mapping[str, Any], base: Path) -> Config:
             pending_download_timeout_s=float(values["limits.pendingDownloadTimeoutSec"]),
             drain_timeout_s=float(values["limits.drainTimeoutSec"]),
         ),
-        public_api=PublicAPI(port=values["publicApi.port"]),
+        public_api=PublicAPI(port=values["publicApi.port"], show_downloads=values["publicApi.showDownloads"]),
         catalogue=Catalogue(manifest=path("catalogue.manifest")),
         sources=Sources(allow_private_addresses=values["sources.allowPrivateAddresses"]),
         buckets=values["buckets"],

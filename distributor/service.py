@@ -26,7 +26,7 @@ from distributor.node import Node
 from distributor.observe import Sparse
 from distributor.observe.systemd import READY, RELOADING, STOPPING, notify
 from distributor.sources import StorageNodes, agent, connection_pool
-from distributor.transfer import Backlog, Downloads
+from distributor.transfer import Backlog, Downloads, Progress
 from distributor.web import errors
 from distributor.web.asset import Assets
 from distributor.web.gate import Gate
@@ -40,6 +40,12 @@ _FLUSH_EVERY_S = 10.0
 
 #: An idle connection of a client is closed after this.
 _IDLE_S = 60
+
+#: Often enough to see that something moves.
+_TELL_EVERY_S = 3.0
+
+#: More than fit under each other are not looked at.
+_MOST_TOLD = 10
 
 #: How many downloads may wait for each that may run.
 _QUEUE_FACTOR = 10
@@ -72,12 +78,15 @@ class Distributor(Service):
         page_policy: str,
         environ: Mapping[str, str],
         announce: Callable[[list[IListeningPort]], None],
+        *,
+        at_terminal: bool = False,
     ) -> None:
         """
         @param read_manifest: reads the catalogue; may block.
         @param endpoints: where the public API listens.
         @param page: what C{GET /} shows, made from the origin under which the visitor knows this node.
         @param announce: is told once the node serves.
+        @param at_terminal: somebody watches, who wants to see how downloads get on.
         @raise DistributorError: the manifest is wrong, or the directories cannot be used.
         @raise OSError: a file cannot be read.
         """
@@ -137,11 +146,20 @@ class Distributor(Service):
         self._gate = Gate(limits.max_inbound_connections)
         self._gate.close(errors.STARTING)
         api = PublicApi(
-            Assets(node, self._gate, reactor), self._status, self._buckets, lambda: self._serving, page, page_policy
+            Assets(node, self._gate, reactor),
+            self._status,
+            self._buckets,
+            self._progress if config.public_api.show_downloads else None,
+            lambda: self._serving,
+            page,
+            page_policy,
         )
         self._site = PublicSite(api, timeout=_IDLE_S, reactor=reactor)
         self._flushing = LoopingCall(self._store.flush)
         self._flushing.clock = reactor
+        self._at_terminal = at_terminal
+        self._telling = LoopingCall(self._tell_progress)
+        self._telling.clock = reactor
 
     def _runner(self, pool: ThreadPool) -> InThread:
         def run(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
@@ -168,6 +186,13 @@ class Distributor(Service):
         if self._config.worker_id is not None:
             return {"allByWorkerId": self._config.worker_id}
         return {"bucketIds": list(self._catalogue.bucket_ids)}
+
+    def _progress(self) -> dict[str, object]:
+        return {"downloads": [_camel_case(download.progress()) for download in self._downloads]}
+
+    def _tell_progress(self) -> None:
+        for download in list(self._downloads)[:_MOST_TOLD]:
+            self._log.info("{progress}", progress=download.progress())
 
     # Starting.
 
@@ -203,6 +228,10 @@ class Distributor(Service):
         )
         if not self.running:
             return
+        if self._at_terminal:
+            self._telling.start(_TELL_EVERY_S, now=False).addErrback(
+                lambda failure: self._log.failure("telling of downloads", failure)
+            )
         self._gate.open()
         self._serving = True
         notify(READY, self._environ)
@@ -257,8 +286,9 @@ class Distributor(Service):
         if self._catching_up is not None:
             self._catching_up.cancel()
         await self._downloads.stop()
-        if self._flushing.running:
-            self._flushing.stop()
+        for call in (self._flushing, self._telling):
+            if call.running:
+                call.stop()
         await self._store.stop()
         await self._connections.closeCachedConnections()
         self._disk.stop()
@@ -279,6 +309,19 @@ class Distributor(Service):
             await self._gate.empty()
         finally:
             self._hurry = None
+
+
+def _camel_case(progress: Progress) -> dict[str, object]:
+    return {
+        "objectId": progress.id,
+        "state": progress.state,
+        "size": progress.size,
+        "present": progress.present,
+        "bytesPerSecond": round(progress.rate),
+        "readers": progress.readers,
+        "storageNodes": list(progress.sources),
+        "secondsLeft": None if progress.seconds_left is None else round(progress.seconds_left, 1),
+    }
 
 
 async def _stopped(port: IListeningPort) -> None:

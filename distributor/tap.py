@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -139,6 +140,8 @@ def _node(reactor: Any, options: Options) -> IService:
         CONTENT_SECURITY_POLICY,
         os.environ,
         lambda ports: _announce(ports, entries),
+        # Twisted has put its log in the place of stdout.
+        at_terminal=sys.__stdout__ is not None and sys.__stdout__.isatty(),
     )
     node.setServiceParent(services)  # type: ignore[no-untyped-call]
     _Signals(reactor, node).setServiceParent(services)  # type: ignore[no-untyped-call]

@@ -45,6 +45,8 @@ LOW_WATER = 1024 * 1024
 RECORD_EVERY_BYTES = 64 * 1024 * 1024
 RECORD_EVERY_S = 5.0
 
+_MIB = 1024 * 1024
+
 #: How fast a file that nobody waits for is verified, in bytes per second: a terabyte in five hours, and half of what an
 #: old disk gives is left for viewers.
 UNATTENDED_RATE = 64 * 1024 * 1024
@@ -64,7 +66,7 @@ class State(Enum):
     ENDED = "ended"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, str=False)
 class Progress:
     """
     How far a download is.
@@ -83,6 +85,14 @@ class Progress:
     readers: int
     sources: tuple[str, ...]
     seconds_left: float | None
+
+    def __str__(self) -> str:
+        percent = 100 * self.present // self.size if self.size else 100
+        left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
+        return (
+            f"object {self.id} {self.state}: {percent} % of {self.size / _MIB:.1f} MiB at {self.rate / _MIB:.1f} MiB/s"
+            f"{left}; {self.readers} readers, {len(self.sources)} storage nodes"
+        )
 
 
 class Download:

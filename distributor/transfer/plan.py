@@ -3,8 +3,8 @@ What a download should do next, as a function of facts.
 
 The rules, in the order in which they go:
 
-  1. A reader that will soon run dry, and whose next byte no running segment brings soon, gets a segment of its own there.
-     The segment that was to fetch those bytes is bounded to what lies before them: no byte is asked for twice.
+  1. A reader that will soon run dry, and whose next byte no running segment brings soon, gets a segment of its own
+     there. The segment that was to fetch those bytes is bounded to what lies before them: no byte is asked for twice.
   2. While segments run that somebody waits for, the others are paused, and given up when that takes long.
   3. Otherwise one segment fills the first hole.
 """
@@ -116,6 +116,10 @@ Action = Start | Bound | Stop | Pause | Resume
 #: A reader with more than this ahead of it, in bytes, can wait: two seconds of a film of 8 Mbit/s.
 WELL_SUPPLIED = 2 * 1024 * 1024
 
+#: Where no more segments may run, a reader takes the place of a segment that nobody waits for only with less than this
+#: ahead of it; then it keeps the place until it is well supplied. Else places would go round with each byte that comes.
+LOW = WELL_SUPPLIED // 2
+
 #: What a running segment brings within this time is not asked for again: a request of its own takes about as long.
 SOON_S = 0.2
 
@@ -173,8 +177,10 @@ def plan(
             least, furthest = needs.get(missing, (ahead, reader.stop))
             needs[missing] = min(ahead, least), max(reader.stop, furthest)
     # The nearest to running dry first; the sort keeps those who came first in front.
-    for missing, (_, stop) in sorted(needs.items(), key=lambda need: need[1][0]):
-        planning.serve(missing, stop)
+    in_order = sorted(needs.items(), key=lambda need: need[1][0])
+    starving = {missing: need for missing, need in in_order if not planning.is_served(missing)}
+    for missing, (ahead, stop) in starving.items():
+        planning.serve(missing, stop, starving, may_displace=ahead < LOW)
     planning.background(size)
     return planning.actions
 
@@ -211,34 +217,58 @@ class _Planning:
         segment = self._segments[index] if index >= 0 else None
         return segment if segment is not None and offset < segment.stop else None
 
-    def serve(self, missing: int, stop: int) -> None:
+    def is_served(self, missing: int) -> bool:
         """
-        Have the byte at C{missing} brought soon, and those behind it, as far as C{stop}.
+        Whether the byte at C{missing} comes soon; if so, what brings it is wanted.
         """
         bringing = self._at(missing)
-        if bringing is not None and comes_soon(missing, bringing):
-            self._wanted.add(bringing.key)
+        if bringing is None or not comes_soon(missing, bringing):
+            return False
+        self._wanted.add(bringing.key)
+        return True
+
+    def serve(self, missing: int, stop: int, starving: Collection[int], may_displace: bool) -> None:
+        """
+        Have the byte at C{missing} brought soon, and those behind it, as far as C{stop}.
+
+        @param starving: what others, too, wait for without a segment that brings it soon.
+        @param may_displace: whether a segment that nobody waits for may be given up for this one.
+        """
+        bringing = self._at(missing)
+        if self.is_served(missing):
+            assert bringing is not None
             if bringing.key < 0 and bringing.stop < stop:
                 self._change(bringing, self._free_until(bringing.stop, stop))
             return
-        if not self._make_place():
+        if not self._make_place(may_displace):
             if bringing is not None:
                 self._wanted.add(bringing.key)
             return
+        begin = min(other for other in starving if self._may_share(other, missing))
         # It may have been given up to make the place.
         bringing = self._at(missing)
-        if bringing is not None and bringing.position < missing:
-            self._change(bringing, missing)
-        elif bringing is not None:
-            self._wanted.add(bringing.key)
-            return
-        self._start(missing, stop)
+        if bringing is not None:
+            self._change(bringing, begin)
+        self._start(begin, stop)
 
-    def _make_place(self) -> bool:
+    def _may_share(self, other: int, missing: int) -> bool:
+        """
+        Whether a segment for C{missing} does well to begin at C{other}: there is nothing in between that need not come,
+        or that another segment brings.
+        """
+        if not missing - NEAR <= other <= missing:
+            return False
+        [*_, (hole_start, _)] = self._arrived.holes(0, missing + 1)
+        bringing = self._at(other)
+        if bringing is not None:
+            return bringing is self._at(missing) and not comes_soon(other, bringing) and hole_start <= other
+        return self._free_until(other, missing + 1) > missing
+
+    def _make_place(self, may_displace: bool) -> bool:
         if len(self._segments) < self._limits.segments:
             return True
         for segment in self._segments:
-            if segment.key not in self._wanted and segment.key >= 0:
+            if may_displace and segment.key not in self._wanted:
                 self._segments.remove(segment)
                 self.actions.append(Stop(segment.key))
                 return True
@@ -249,11 +279,14 @@ class _Planning:
         Let a segment end elsewhere; one that runs cannot end later.
         """
         self._segments[self._segments.index(segment)] = evolve(segment, stop=stop)
-        if segment.key >= 0:
-            self.actions.append(Bound(segment.key, stop))
+        old: Action = Bound(segment.key, segment.stop)
+        new: Action = Bound(segment.key, stop)
+        if segment.key < 0:
+            old, new = Start(segment.position, segment.stop), Start(segment.position, stop)
+        if old in self.actions:
+            self.actions[self.actions.index(old)] = new
         else:
-            started = self.actions.index(Start(segment.position, segment.stop))
-            self.actions[started] = Start(segment.position, stop)
+            self.actions.append(new)
 
     def _free_until(self, start: int, stop: int) -> int:
         """
