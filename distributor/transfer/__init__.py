@@ -5,9 +5,10 @@ May import C{cache}, C{sources}, C{catalogue}, C{observe} and C{model}.
 """
 
 from distributor.transfer.backlog import Backlog
-from distributor.transfer.download import Download, Progress
+from distributor.transfer.download import Download
 from distributor.transfer.downloads import Downloads
 from distributor.transfer.passage import HashLine, Passage, feed
+from distributor.transfer.progress import Progress
 from distributor.transfer.reader import DownloadReader
 
 __all__ = ["Backlog", "Download", "DownloadReader", "Downloads", "HashLine", "Passage", "Progress", "feed"]

@@ -27,8 +27,12 @@ class Copies:
     Nodes that had no part in the first come first; each is asked once.
     """
 
-    def __init__(self, sources: Sequence[StorageNode]) -> None:
+    def __init__(self, sources: Sequence[StorageNode], *, inherited: bool = False) -> None:
+        """
+        @param inherited: a part of the first copy is from before, and nobody knows whose it is.
+        """
         self._sources = tuple(sources)
+        self._inherited = inherited
         self._left: list[StorageNode] | None = None
         self._mixed: list[Brought] = []
 
@@ -40,14 +44,18 @@ class Copies:
         @param blame: is told of a node that was the only one.
         @return: where to take the next copy from; L{None} if there is nobody left.
         """
-        contributors = list(dict.fromkeys(each.node for each in brought if each.position > each.first))
+        parts = [each for each in brought if each.position > each.first]
+        contributors = list(dict.fromkeys(each.node for each in parts))
+        mixed = len(contributors) > 1 or self._inherited
+        self._inherited = False
         if self._left is None:
             others = [source for source in self._sources if source not in contributors]
             # One who gave all of it has nothing better to give.
-            self._left = others + (contributors if len(contributors) > 1 else [])
-            self._mixed = [each for each in brought if each.position > each.first] if len(contributors) > 1 else []
-        if len(contributors) == 1:
-            blame(contributors[0])
+            self._left = others + (contributors if mixed else [])
+            self._mixed = parts if mixed else []
+        if not mixed:
+            for node in contributors:
+                blame(node)
         return self._left.pop(0) if self._left else None
 
     def tell_apart(self, differences: Extents, blame: Callable[[StorageNode], None]) -> None:

@@ -258,10 +258,10 @@ class _Planning:
         """
         if not missing - NEAR <= other <= missing:
             return False
-        [*_, (hole_start, _)] = self._arrived.holes(0, missing + 1)
-        bringing = self._at(other)
+        bringing = self._at(missing)
         if bringing is not None:
-            return bringing is self._at(missing) and not comes_soon(other, bringing) and hole_start <= other
+            in_one = bringing is self._at(other) and not comes_soon(other, bringing)
+            return in_one and next(self._arrived.holes(other, missing + 1)) == (other, missing + 1)
         return self._free_until(other, missing + 1) > missing
 
     def _make_place(self, may_displace: bool) -> bool:

@@ -35,6 +35,7 @@ from distributor.model import (
 )
 from distributor.observe import Sparse
 from distributor.transfer import Download, DownloadReader
+from distributor.transfer.filling import Filling
 from tests.stored import in_thread, started_store
 from tests.upstream import TIMEOUT_S, Upstream, payload
 
@@ -177,14 +178,14 @@ class DownloadTests(SynchronousTestCase):
         """
         download, reader = self.download()
         seen: list[tuple[int, CacheState]] = []
-        check = download._check
+        check = Filling._check
 
-        def checking(digest: bytes) -> None:
+        def checking(filling: Filling, digest: bytes) -> None:
             seen.append((reader.available(0), download.cache_state))
-            check(digest)
+            check(filling, digest)
             seen.append((reader.available(0), download.cache_state))
 
-        with mock.patch.object(download, "_check", checking):
+        with mock.patch.object(Filling, "_check", checking):
             self.run_download(download)
         self.assertEqual(seen, [(len(CONTENT) - 1, CacheState.PENDING), (len(CONTENT), CacheState.HIT)])
 
