@@ -46,7 +46,7 @@ limits:
   outboundRequestsTimeoutMs: 1500
   pendingDownloadTimeoutSec: 60
   drainTimeoutSec: 0
-publicApi: {port: 0}
+publicApi: {port: 0, showDownloads: true}
 catalogue: {manifest: ../manifest.yml}
 sources: {allowPrivateAddresses: true}
 buckets: [0:1, 7, "8"]
@@ -145,7 +145,7 @@ class ParseTests(SynchronousTestCase):
             ),
         )
         self.assertIsInstance(config.limits.drain_timeout_s, float)
-        self.assertEqual(config.public_api, PublicAPI(port=0))
+        self.assertEqual(config.public_api, PublicAPI(port=0, show_downloads=True))
         self.assertEqual(config.catalogue, Catalogue(manifest=Path("/etc/node/../manifest.yml")))
         self.assertEqual(config.sources, Sources(allow_private_addresses=True))
         self.assertEqual(config.buckets, ("0:1", 7, "8"))

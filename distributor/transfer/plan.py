@@ -185,6 +185,10 @@ def plan(
     return planning.actions
 
 
+def _is_paused_for_long(segment: Running) -> bool:
+    return segment.paused_s is not None and segment.paused_s > LONGEST_PAUSE_S
+
+
 def _without_ranges(size: int, arrived: Extents, running: Collection[Running]) -> list[Action]:
     """
     One segment, from the beginning: nothing else would bring anything sooner.
@@ -268,7 +272,7 @@ class _Planning:
         if len(self._segments) < self._limits.segments:
             return True
         for segment in self._segments:
-            if may_displace and segment.key not in self._wanted:
+            if segment.key not in self._wanted and (may_displace or _is_paused_for_long(segment)):
                 self._segments.remove(segment)
                 self.actions.append(Stop(segment.key))
                 return True
@@ -324,7 +328,7 @@ class _Planning:
                     self.actions.append(Resume(segment.key))
             elif segment.paused_s is None:
                 self.actions.append(Pause(segment.key))
-            elif segment.paused_s > LONGEST_PAUSE_S:
+            elif _is_paused_for_long(segment):
                 self.actions.append(Stop(segment.key))
         if not self._segments:
             self.actions.extend(Start(*hole) for hole in list(self._arrived.holes(0, size))[:1])

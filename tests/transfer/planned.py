@@ -15,10 +15,10 @@ from distributor.transfer.extents import Extents
 from distributor.transfer.plan import Action, Bound, Pause, Reading, Resume, Running, Start, Stop
 
 #: In bytes, each of which stands for some hundreds of KiB. As with the real numbers, what is near comes soon.
-SMALL = {"WELL_SUPPLIED": 8, "ASSUMED_RATE": 20, "SOON_S": 0.2, "NEAR": 3}
+SMALL = {"WELL_SUPPLIED": 8, "LOW": 4, "ASSUMED_RATE": 30, "SOON_S": 0.2, "NEAR": 3}
 
 #: Too new to tell, stalled, one byte soon, as assumed, everything soon.
-RATES = (None, 0.0, 5.0, 20.0, 1000.0)
+RATES = (None, 0.0, 5.0, 30.0, 1000.0)
 
 
 def use_small_numbers(case: SynchronousTestCase) -> None:
@@ -86,3 +86,29 @@ def apply(actions: Sequence[Action], running: Mapping[int, Running], next_key: i
                 assert after[key].paused_s is not None, f"{action} of {after[key]}"
                 after[key] = evolve(after[key], rate=None, paused_s=None)
     return after
+
+
+def check(size: int, arrived: Extents, running: Mapping[int, Running], readers: Sequence[Reading], limit: int) -> None:
+    """
+    What must hold of segments once a plan has been carried out, where storage nodes honour C{Range}.
+    """
+    segments = running.values()
+    assert len(segments) <= limit, f"{len(segments)} segments"
+    twice = {byte: times for byte, times in to_come(arrived, segments).items() if times > 1}
+    assert not twice, f"several segments bring {sorted(twice)}"
+    wants = hungry(arrived, readers)
+    idle = {segment.key for segment in segments if segment.paused_s is not None}
+    brings = {
+        missing: {segment.key for segment in segments if segment.position <= missing < segment.stop}
+        for missing in wants
+    }
+    wanted = {key for missing in wants for key in brings[missing]}
+    for missing, ahead in wants.items():
+        soon = any(planning.comes_soon(missing, running[key]) for key in brings[missing])
+        full = len(segments) == limit and (ahead >= planning.LOW or wanted == running.keys())
+        assert soon or full, f"{missing} does not come soon, and could"
+    if wanted:
+        assert wanted == running.keys() - idle, "something runs for nobody, or does not run for somebody"
+    else:
+        assert not idle, "nobody waits, and something is paused"
+        assert segments or not missing_of(size, arrived), "nobody waits, and nothing goes on"

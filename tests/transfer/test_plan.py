@@ -1,15 +1,11 @@
 """
-Tests for L{distributor.transfer.plan}: examples that read as its rules, and a model of bytes for what always holds.
+Tests for L{distributor.transfer.plan}: examples that read as its rules.
 """
 
 from __future__ import annotations
 
-from attrs import frozen
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.transfer import plan as planning
 from distributor.transfer.extents import Extents
 from distributor.transfer.plan import (
     LONGEST_PAUSE_S,
@@ -28,7 +24,6 @@ from distributor.transfer.plan import (
     comes_soon,
     plan,
 )
-from tests.transfer.planned import RATES, apply, hungry, missing_of, to_come, use_small_numbers
 
 MIB = 1024 * 1024
 SIZE = 64 * MIB
@@ -323,7 +318,7 @@ class LimitTests(SynchronousTestCase):
 
     def test_nobodys_place_is_not_taken_lightly(self) -> None:
         """
-        A reader that still has much ahead of it takes no place, so that places do not go round with each byte that comes.
+        A reader that still has much ahead of it takes no place, lest places go round with each byte that comes.
         """
         running = [Running(1, MIB, 20 * MIB, 8e6)]
         arrived = Extents.of([(0, MIB), (30 * MIB, 40 * MIB)])
