@@ -16,8 +16,10 @@ from distributor.model import (
     ByteRange,
     CacheState,
     ContentHash,
+    ContentMismatch,
     DataObject,
     DiskFailed,
+    DistributorError,
     Hasher,
     InThread,
     IReader,
@@ -30,6 +32,7 @@ from distributor.model import (
 from distributor.observe import Sparse
 from distributor.sources import StorageNodes
 from distributor.transfer import DownloadReader, Downloads, HashLine, Passage, feed
+from distributor.transfer.media_type import media_type
 
 
 class Catalogue(TypingProtocol):
@@ -106,8 +109,7 @@ class Opened:
         if isinstance(self.reader, DownloadReader):
             assert self.reader.media_type is not None
             return self.reader.media_type
-        assert self._type is not None
-        return self._type
+        return self._type or media_type(b"", self._found.type, None)
 
     async def begin(self, wanted: ByteRange | None) -> None:
         """
@@ -121,14 +123,28 @@ class Opened:
                 await self._node.wait(self.reader, wanted.start if wanted is not None else 0)
             except (NoRoom, DiskFailed):
                 self._leave_reader()
-        if self.reader is None and wanted is not None:
+        if self.reader is not None:
+            return
+        if wanted is not None:
             self._prepared = wanted
             self._passage = await self._node.passage(self._found, wanted, None)
+        elif self.object.content_hash.hasher().digest() != self.object.content_hash.digest:
+            raise ContentMismatch(f"object {self.object.id} does not have its hash")
 
     def _leave_reader(self) -> None:
         assert self.reader is not None
         self.reader.close()
         self.reader = None
+        # What the download was, it is not for this answer.
+        self.cache = CacheState.MISS
+        self.joined = False
+
+    def reading_failed(self, error: DistributorError) -> None:
+        """
+        The file will not do for all that was wanted. A download tells of its own trouble.
+        """
+        if self.cache is CacheState.HIT:
+            self._node.trouble.error("object {id} cannot be read: {error}", id=self.object.id, error=error)
 
     async def passage(self, wanted: ByteRange) -> Passage:
         """
@@ -185,7 +201,7 @@ class Node:
         self.in_thread = in_thread
         self._largest_cached = largest_cached
         self._patience_s = patience_s
-        self._trouble = trouble
+        self.trouble = trouble
 
     async def find(self, object_id: str) -> Found:
         """
@@ -264,7 +280,7 @@ class Node:
         try:
             reader = await self._store.open(object_id)
         except (LookupError, DiskFailed) as error:
-            self._trouble.error("object {id} cannot be opened: {error}", id=object_id, error=error)
+            self.trouble.error("object {id} cannot be opened: {error}", id=object_id, error=error)
             return None
         self._store.touch(object_id)
         return Opened(self, found, CacheState.HIT, reader, entry.type)

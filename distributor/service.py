@@ -4,11 +4,12 @@ Builds the node and hands its parts to one another; starts and stops them in ord
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
@@ -18,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from distributor import __version__
-from distributor.cache import Index, Store, lock_directories
+from distributor.cache import Index, Store, check_index, lock_directories
 from distributor.catalogue import Manifest, ManifestCatalogue
 from distributor.config import Config, Directories
 from distributor.model import DistributorError, InThread, P, T
@@ -46,6 +47,10 @@ _TELL_EVERY_S = 3.0
 
 #: More than fit under each other are not looked at.
 _MOST_TOLD = 10
+
+#: What is in the buffers of a connection when its last answer is over takes a slow client about a second. Some clients
+#: never answer the farewell of TLS.
+_FAREWELL_S = 5.0
 
 #: How many downloads may wait for each that may run.
 _QUEUE_FACTOR = 10
@@ -102,11 +107,13 @@ class Distributor(Service):
 
         # Held until the process ends, whatever becomes of the service.
         self._lock = lock_directories(directories.assets, directories.cache_state)
+        index_path = directories.cache_state / "index.sqlite3"
+        check_index(index_path)
         self._disk = ThreadPool(minthreads=0, maxthreads=_DISK_THREADS, name="disk")
         self._sqlite = ThreadPool(minthreads=1, maxthreads=1, name="index")
         in_thread = self._runner(self._disk)
         self._catalogue = ManifestCatalogue(read_manifest(), read_manifest, in_thread, config.buckets)
-        index = Index(directories.cache_state / "index.sqlite3", self._runner(self._sqlite))
+        index = Index(index_path, self._runner(self._sqlite))
         limits = config.limits
         self._store = Store(directories.assets, index, limits.storage_bytes, in_thread, reactor.seconds)
         self._connections = connection_pool(reactor)
@@ -200,14 +207,14 @@ class Distributor(Service):
         """
         Listen, while ports below 1024 are still allowed.
 
-        @raise CannotStart: an endpoint cannot be listened on.
+        @raise Exception: an endpoint cannot be listened on; see L{why}.
         """
         self._started_at = self._reactor.seconds()
         failures: list[Failure] = []
         for endpoint in self._endpoints:
             endpoint.listen(self._site).addCallbacks(self._ports.append, failures.append)
         for failure in failures:
-            raise CannotStart(f"distributor: {_why(failure)}")
+            failure.raiseException()
 
     def startService(self) -> None:
         """
@@ -295,20 +302,35 @@ class Distributor(Service):
         self._sqlite.stop()
 
     async def _drain(self) -> None:
-        empty = self._gate.empty()
-        if empty.called:
-            return
         patience_s = self._config.limits.drain_timeout_s
-        self._log.info("waiting up to {patience:g} s for answers in progress", patience=patience_s)
-        self._hurry = empty.addTimeout(patience_s, self._reactor)
-        try:
-            await empty
-        except Exception:
+        empty = self._gate.empty()
+        if not empty.called:
+            self._log.info("waiting up to {patience:g} s for answers in progress", patience=patience_s)
+        if not await self._patiently(empty, patience_s):
             self._log.warn("cutting answers that are still in progress")
             self._gate.throw_out()
             await self._gate.empty()
+        # The end of an answer may still wait in a buffer for a slow client.
+        if not await self._patiently(self._site.close(), min(patience_s, _FAREWELL_S)):
+            self._site.cut()
+            await self._site.empty()
+
+    async def _patiently(self, done: Deferred[None], patience_s: float) -> bool:
+        """
+        Wait for a while, or until somebody is in a hurry.
+
+        @return: whether it was enough.
+        """
+        if done.called:
+            return True
+        self._hurry = done.addTimeout(patience_s, self._reactor)
+        try:
+            await done
+        except (CancelledError, TimeoutError):
+            return False
         finally:
             self._hurry = None
+        return True
 
 
 def _camel_case(progress: Progress) -> dict[str, object]:
@@ -330,11 +352,18 @@ async def _stopped(port: IListeningPort) -> None:
         await stopped
 
 
-def _why(failure: Failure) -> str:
-    error = failure.value
+def why(error: Exception) -> str:
+    """
+    What went wrong at the start, in words for the operator.
+    """
     if isinstance(error, CannotListenError):
-        return f"cannot listen on {error.interface or 'any'}:{error.port}: {error.socketError}"
-    return failure.getErrorMessage()
+        # The second is the path of a UNIX socket.
+        port = f"{error.interface or 'any'}:{error.port}" if isinstance(error.port, int) else os.fsdecode(error.port)
+        return f"cannot listen on {port}: {error.socketError}"
+    if isinstance(error, OSError) and error.filename is not None:
+        # Where two paths are involved, the first may be what a symbolic link, the lock of a UNIX socket, says.
+        return f"{os.fsdecode(error.filename2 or error.filename)}: {error.strerror}"
+    return str(error)
 
 
-__all__ = ["CannotStart", "Distributor", "DistributorError"]
+__all__ = ["CannotStart", "Distributor", "DistributorError", "why"]

@@ -17,6 +17,7 @@ from attrs import asdict
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python import usage
@@ -26,7 +27,7 @@ from distributor.catalogue import Manifest, load_manifest, parse_manifest
 from distributor.config import Config, directories, find_config, load_config, standalone_config
 from distributor.devnet import DemoStorageNode, exhibits, storage_node_service
 from distributor.model import DistributorError
-from distributor.service import CannotStart, Distributor
+from distributor.service import CannotStart, Distributor, why
 from distributor.web.page import CONTENT_SECURITY_POLICY, PageEntry, page
 
 _log = Logger("distributor")
@@ -86,8 +87,12 @@ class Options(_Options):
     def postOptions(self) -> None:
         if self["port"] is not None and self["listen"]:
             raise usage.UsageError("--port and --listen exclude each other")
-        if self["port"] is not None and not 0 <= self["port"] <= 65535:
-            raise usage.UsageError(f"--port {self['port']}: a TCP port is between 0 and 65535")
+        _check_port(self["port"])
+
+
+def _check_port(port: int | None) -> None:
+    if port is not None and not 0 <= port <= 65535:
+        raise usage.UsageError(f"--port {port}: a TCP port is between 0 and 65535")
 
 
 def makeService(options: Options) -> IService:
@@ -102,11 +107,30 @@ def makeService(options: Options) -> IService:
     try:
         return _node(reactor, options)
     except (DistributorError, OSError) as error:
-        raise CannotStart(f"distributor: {error}") from None
+        raise CannotStart(f"distributor: {why(error)}") from None
+
+
+class _Services(MultiService):
+    """
+    All that twistd runs. It says on stderr why that cannot be started: by then, twistd has put the log in its place.
+    """
+
+    def __init__(self, program: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._program = program
+
+    def privilegedStartService(self) -> None:
+        try:
+            super().privilegedStartService()  # type: ignore[no-untyped-call]
+        except (CannotListenError, DistributorError, OSError) as error:
+            reason = f"{self._program}: {why(error)}"
+            if sys.__stderr__ is not None and sys.stderr is not sys.__stderr__:
+                sys.__stderr__.write(f"{reason}\n")
+            raise CannotStart(reason) from None
 
 
 def _node(reactor: Any, options: Options) -> IService:
-    services = MultiService()
+    services = _Services("distributor")
     path = find_config(options["config"], os.environ, Path.cwd())
     entries: list[PageEntry] = []
     if path is None:
@@ -255,6 +279,7 @@ class StorageNode:
                 raise usage.UsageError("--media DIR is required")
             if self["rate"] is not None and self["rate"] < 1:
                 raise usage.UsageError("--rate: at least 1 byte per second")
+            _check_port(self["port"])
 
     @staticmethod
     def makeService(options: StorageNode.Options) -> IService:
@@ -265,7 +290,10 @@ class StorageNode:
 
         manifest = Path(options["manifest"]).absolute() if options["manifest"] else None
         description = f"tcp:{options['port']}:interface={quoteStringArgument(options['interface'])}"
+        services = _Services("storage-node")
         try:
-            return storage_node_service(reactor, Path(options["media"]), description, options["rate"], manifest)
+            node = storage_node_service(reactor, Path(options["media"]), description, options["rate"], manifest)
         except (OSError, ValueError) as error:
-            raise CannotStart(f"storage-node: {error}") from None
+            raise CannotStart(f"storage-node: {why(error)}") from None
+        node.setServiceParent(services)  # type: ignore[no-untyped-call]
+        return services

@@ -5,14 +5,13 @@ The body of an answer: its pieces, one after another, from wherever they can be 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
 
 from distributor.delivery.pump import Pump, ReadingPump, SendfilePump
-from distributor.model import ByteRange, DiskFailed, InThread, IReader, NoRoom
+from distributor.model import ByteRange, DiskFailed, DistributorError, InThread, IReader, NoRoom
 from distributor.transfer import Passage
 
 
@@ -24,6 +23,11 @@ class Source(TypingProtocol):
     """
 
     reader: IReader | None
+
+    def reading_failed(self, error: DistributorError) -> None:
+        """
+        The file will not do for all that was wanted; a passage is asked for next.
+        """
 
     async def passage(self, wanted: ByteRange) -> Passage:
         """
@@ -45,9 +49,11 @@ async def deliver(request: Request, pieces: Iterable[bytes | ByteRange], source:
         offset = piece.start
         if source.reader is not None:
             pump = _pump(request, source.reader, piece, in_thread)
-            # A storage node can still give what the disk cannot.
-            with suppress(DiskFailed, NoRoom):
+            try:
                 await pump.run()
+            except (DiskFailed, NoRoom) as error:
+                # A storage node can still give what the disk cannot.
+                source.reading_failed(error)
             offset = pump.offset
         if offset < piece.stop:
             passage = await source.passage(ByteRange(offset, piece.stop))

@@ -100,6 +100,7 @@ class Fetch:
         self._retry: IDelayedCall | None = None
         self._delay_s = _FIRST_DELAY_S
         self._progressed_at: float | None = None
+        self._fruitful: set[Segment] = set()
         self._held = False
         self._over = False
         self.arrived = arrived
@@ -112,7 +113,7 @@ class Fetch:
         """
         Facts have changed: ask the plan, once for all the changes of a turn.
         """
-        if self._next_plan is None and self._retry is None and not self._over:
+        if self._next_plan is None and not self._waits() and not self._over:
             self._next_plan = self._clock.callLater(0, self._act)
 
     def hold(self) -> None:
@@ -171,10 +172,10 @@ class Fetch:
         limits = Limits(ranges=any(not self._nodes.ignores_ranges(source) for source in self._sources))
         readings = self._sink.readings()
         for action in plan(self._object.size, self.arrived, self._running(), readings, limits):
-            if self._over or self._retry is not None:
+            if self._over or self._waits():
                 return
             self._do(action)
-        missing = {self.arrived.stop_at(each.offset) for each in readings}
+        missing = {at for each in readings if (at := self.arrived.stop_at(each.offset)) < each.stop}
         for segment in self.segments.values():
             segment.waited = any(segment.position <= offset < segment.stop_offset for offset in missing)
         if self.segments and self._next_tick is None:
@@ -218,7 +219,8 @@ class Fetch:
         if self._retry is not None:
             return
         if self.segments:
-            # Others are still at it; when they end, the plan is asked again.
+            # Others are still at it, and this one has its turn before long.
+            self._retry = self._clock.callLater(self._delay_s, self._try_again)
             return
         now = self._clock.seconds()
         if self._progressed_at is None or now - self._progressed_at >= self._patience_s:
@@ -234,6 +236,12 @@ class Fetch:
         self._retry = self._clock.callLater(self._delay_s, self._try_again)
         self._delay_s = min(2 * self._delay_s, _LONGEST_DELAY_S)
 
+    def _waits(self) -> bool:
+        """
+        Whether there is nothing to do before another round.
+        """
+        return self._retry is not None and not self.segments
+
     def _try_again(self) -> None:
         self._retry = None
         self._round.restart()
@@ -246,12 +254,12 @@ class Fetch:
             if rate is None:
                 continue
             best = self._nodes.best_rate(other for other in self._sources if other != segment.node)
-            old = self._clock.seconds() - segment.began_at >= _CRAWL_AFTER_S
-            if best is not None and segment.waited and old and rate * _CRAWL_FACTOR < best:
-                segment.stop()
-                self.segment_ended(segment, SourceError(f"crawls at {rate:.0f} bytes/s"))
-            elif old:
-                self._nodes.note_rate(segment.node, rate)
+            if self._clock.seconds() - segment.began_at < _CRAWL_AFTER_S:
+                continue
+            # Of one that crawls, too: what it gave in better times is no measure for others any more.
+            self._nodes.note_rate(segment.node, rate)
+            if best is not None and segment.waited and rate * _CRAWL_FACTOR < best:
+                self._drop(segment, SourceError(f"crawls at {rate:.0f} bytes/s"))
         self.plan_soon()
         if self.segments:
             self._next_tick = self._clock.callLater(_TICK_S, self._tick)
@@ -263,17 +271,22 @@ class Fetch:
         if body.start == segment.wanted.start and body.stop == segment.wanted.stop:
             return
         self._nodes.remember_ignoring_ranges(segment.node)
-        if len(self.segments) == 1 and body.start == segment.wanted.start:
-            # Nothing is lost: it goes on to the end.
-            segment.extend()
-        elif any(not self._nodes.ignores_ranges(source) for source in self._sources):
-            self._drop(segment, SourceError("ignores Range"))
-        else:
-            # The only kind that there is: what it brings again is passed over, and all that is missing comes from it.
-            for key, other in list(self.segments.items()):
-                if other is not segment:
-                    del self.segments[key]
-                    other.stop()
+        if any(not self._nodes.ignores_ranges(source) for source in self._sources):
+            if body.start != segment.wanted.start:
+                self._drop(segment, SourceError("ignores Range"))
+            elif len(self.segments) == 1:
+                # Nothing is lost: it goes on to the end.
+                segment.extend()
+            return
+        # The only kind that there is: all that is missing comes from one answer, the one that is furthest, and what that
+        # brings again is passed over.
+        base = max((each for each in self.segments.values() if each.is_whole), key=lambda each: each.position)
+        for key, other in list(self.segments.items()):
+            if other is not base:
+                del self.segments[key]
+                other.stop()
+        base.extend()
+        self.plan_soon()
 
     def _drop(self, segment: Segment, error: SourceError) -> None:
         segment.stop()
@@ -285,7 +298,7 @@ class Fetch:
             self.arrived = self.arrived.add(start, stop)
             self._progressed_at = self._clock.seconds()
             self._delay_s = _FIRST_DELAY_S
-            self._round.progressed()
+            self._fruitful.add(segment)
             self._sink.received(start, data if whole else data[start - offset : stop - offset])
 
     def segment_ended(self, segment: Segment, error: SourceError | None) -> None:
@@ -293,6 +306,9 @@ class Fetch:
             if each is segment:
                 del self.segments[key]
         if error is not None:
+            if segment in self._fruitful:
+                # Only so: a node that refuses one request while it answers another would be asked without end.
+                self._round.progressed()
             self._log.warn(
                 "storage node {node} failed for object {id}: {error}",
                 node=segment.node.endpoint,
@@ -300,4 +316,5 @@ class Fetch:
                 error=error,
             )
             self._round.failed(segment.node, str(error), timed_out=error.timed_out)
+        self._fruitful.discard(segment)
         self.plan_soon()

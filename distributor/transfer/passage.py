@@ -10,6 +10,7 @@ import os
 from collections import deque
 
 from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -121,7 +122,7 @@ class Passage:
         self._consumer: IConsumer | None = None
         self._paused = True
         self._all_came = False
-        self._error: DistributorError | None = None
+        self._error: Exception | None = None
         self._closed = False
         self._first: Deferred[None] = Deferred()
         self._sent: Deferred[None] = Deferred()
@@ -259,7 +260,7 @@ class Passage:
         self._flow()
 
     def stopProducing(self) -> None:
-        self._fail(DistributorError("the reader is gone"))
+        self._end(ConnectionLost("the reader is gone"))
 
     def _unexpected(self, failure: Failure) -> None:
         self._log.failure("hashing object {id}", failure, id=self._object.id)
@@ -268,7 +269,7 @@ class Passage:
     def _fail(self, error: DistributorError) -> None:
         self._end(error)
 
-    def _end(self, error: DistributorError | None) -> None:
+    def _end(self, error: Exception | None) -> None:
         """
         The one place where a passage gives back what it holds, and tells of its end.
         """

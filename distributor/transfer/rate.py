@@ -37,7 +37,8 @@ class Rate:
         """
         The rate; L{None} where there is not enough to tell it from.
         """
-        while now - self._marks[0][0] > WINDOW_S and len(self._marks) > 1:
+        # Not down to a mark that is too young: a trickle is no news with each of its drops.
+        while now - self._marks[0][0] > WINDOW_S and len(self._marks) > 1 and now - self._marks[1][0] >= SHORTEST_S:
             self._marks.popleft()
         since, before = self._marks[0]
         if now - since < SHORTEST_S:

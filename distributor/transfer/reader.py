@@ -156,9 +156,10 @@ class DownloadReader:
         """
         What it reads next.
         """
+        # They do not overlap, and need not be in order of offsets.
         for wanted in self._ranges:
-            if self.offset < wanted.stop:
-                return Reading(max(self.offset, wanted.start), wanted.stop)
+            if wanted.start <= self.offset < wanted.stop:
+                return Reading(self.offset, wanted.stop)
         return None
 
     @property

@@ -181,6 +181,14 @@ class Segment(Protocol):
         """
         return None if self._paused_at is None else self._clock.seconds() - self._paused_at
 
+    @property
+    def is_whole(self) -> bool:
+        """
+        Whether its answer has come, and is the whole object.
+        """
+        answered = self._state in (State.RECEIVING, State.PAUSED)
+        return answered and self.first == 0 and self._body_stop == self._size
+
     def bound(self, stop: int) -> None:
         """
         Bring nothing from C{stop} on. The connection is cut there, unless the answer ends there anyway.

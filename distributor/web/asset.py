@@ -67,6 +67,8 @@ class Assets:
         refusal = self._gate.enter(visit)
         if refusal is not None:
             request.responseHeaders.setRawHeaders("Connection", ["close"])
+            # Twisted heeds that field in requests alone.
+            request.channel.persistent = False
             visit.refuse(refusal)
             return
         try:

@@ -8,12 +8,13 @@ import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.devnet import Cut, Ending, Fault
-from distributor.model import ByteRange, ContentMismatch, DistributorError, SourcesFailed
+from distributor.model import ByteRange, ContentMismatch, SourcesFailed
 from distributor.transfer import HashLine, Passage, feed
 from tests.stored import in_thread
 from tests.transfer.test_disk_writer import Jobs
@@ -201,7 +202,7 @@ class PassageTests(SynchronousTestCase):
         sent = self.sent(passage)
         assert self.transport.producer is not None
         self.transport.producer.stopProducing()
-        self.failureResultOf(sent, DistributorError)
+        self.failureResultOf(sent, ConnectionLost)
 
     def test_pausing_pauses_the_storage_node(self) -> None:
         """

@@ -1,0 +1,522 @@
+"""
+Tests for L{distributor.delivery.pump.SendfilePump}, over real TCP connections and a reactor that is turned by hand.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from distributor.delivery import pump
+from distributor.delivery.pump import SendfilePump
+from distributor.model import DiskFailed, InThread, SourcesFailed
+from tests.delivery.readers import ScriptedReader, Threads, payload
+from tests.delivery.sockets import Line, Turns
+from tests.delivery.test_pump import Cache
+
+#: Much more than the kernel's buffers take.
+CONTENT = payload(2_000_000)
+HEAD = b"the head of the answer\r\n\r\n"
+
+
+@implementer(IPushProducer)
+class Channel(Protocol):
+    """
+    Has the place of the HTTP channel: its transport's producer, before a pump and after it.
+
+    @ivar events: what the transport, and the pump, have told it.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
+
+    def pauseProducing(self) -> None:
+        self.events.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.events.append("resume")
+
+    def stopProducing(self) -> None:
+        self.events.append("stop")
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
+        self.events.append("lost")
+
+
+class SendfileCase(SynchronousTestCase):
+    """
+    A connection whose protocol is a L{Channel}.
+    """
+
+    def setUp(self) -> None:
+        self.reactor = Turns()
+        self.channel = Channel()
+        self.line = Line(self, self.reactor, lambda _: self.channel)
+        self.transport = self.line.transport
+        self.reader = ScriptedReader(self, CONTENT)
+        self.sent: list[int] = []
+        self.addCleanup(lambda: self.assertEqual(self.reactor.getDelayedCalls(), []))
+        self.addCleanup(lambda: self.assertFalse(self.reader.waiting))
+
+    def pump(
+        self,
+        start: int = 0,
+        stop: int = len(CONTENT),
+        in_thread: InThread = maybeDeferred,  # type: ignore[assignment]
+        reader: ScriptedReader | None = None,
+    ) -> tuple[SendfilePump, Deferred[None]]:
+        """
+        One that runs.
+        """
+        running = SendfilePump(
+            reader or self.reader, start, stop, in_thread, self.channel, self.transport, self.sent.append
+        )
+        return running, running.run()
+
+    def assert_given_back(self) -> None:
+        """
+        The transport belongs to the channel again, which has been told to go on.
+        """
+        self.assertIs(self.transport.producer, self.channel)
+        self.assertTrue(self.transport.streamingProducer)
+        self.assertEqual(self.channel.events[-1], "resume")
+
+    def fill(self, running: SendfilePump) -> None:
+        """
+        Send until the kernel takes nothing more.
+        """
+        self.reactor.settle()
+        assert 0 < running.offset < len(CONTENT)
+
+
+class SendfilePumpTests(SendfileCase):
+    """
+    A pump sends its run over a plain connection, and gives the connection back.
+    """
+
+    def test_interface(self) -> None:
+        """
+        It is a pull producer: the transport asks it for more.
+        """
+        verifyObject(
+            IPullProducer,
+            SendfilePump(self.reader, 0, 1, maybeDeferred, self.channel, self.transport, self.sent.append),
+        )
+
+    def test_all_of_it(self) -> None:
+        """
+        All bytes come, behind what was written before; what went out is told, and the connection is given back.
+        """
+        self.transport.write(HEAD)
+        _, done = self.pump()
+        self.assertEqual(self.sent, [], "the head was overtaken")
+        self.line.take_until(lambda: done.called)
+        self.successResultOf(done)
+        self.line.take_until(lambda: len(self.line.received) >= len(HEAD + CONTENT))
+        self.assertTrue(self.line.received == HEAD + CONTENT)
+        self.assertEqual(sum(self.sent), len(CONTENT))
+        self.assert_given_back()
+        self.assertIsNone(self.line.ended)
+
+    def test_large_head(self) -> None:
+        """
+        A head that the socket cannot take at once is not overtaken either.
+        """
+        head = payload(1_000_000, seed=2)
+        self.transport.write(head)
+        self.assertEqual(self.channel.events, ["pause"])
+        _, done = self.pump(0, 10)
+        self.reactor.settle()
+        self.assertEqual(self.sent, [])
+        self.line.take_until(lambda: len(self.line.received) == len(head) + 10)
+        self.successResultOf(done)
+        self.assertTrue(self.line.received == head + CONTENT[:10])
+        # It was told to pause, and would never have been told of the opposite.
+        self.assert_given_back()
+
+    def test_runs_one_after_another(self) -> None:
+        """
+        What is written between two runs stands between them.
+        """
+        for start in (5, 1_000_000):
+            self.transport.write(HEAD)
+            _, done = self.pump(start, start + 500_000)
+            self.line.take_until(lambda done=done: done.called)  # type: ignore[misc]
+            self.successResultOf(done)
+        self.transport.write(b"the end")
+        expected = HEAD + CONTENT[5:500_005] + HEAD + CONTENT[1_000_000:1_500_000] + b"the end"
+        self.line.take_until(lambda: len(self.line.received) >= len(expected))
+        self.assertTrue(self.line.received == expected)
+
+    def test_slow_reader(self) -> None:
+        """
+        A reader that takes little is sent little, and costs no memory; it gets the right bytes.
+        """
+        running, done = self.pump()
+        self.fill(running)
+        while not done.called:
+            before = running.offset
+            self.line.take_some(10_000)
+            self.reactor.settle()
+            self.assertLessEqual(running.offset - before, 1_000_000)
+            self.assertEqual((self.transport.dataBuffer, self.transport._tempDataLen), (b"", 0))
+        self.successResultOf(done)
+        self.line.take_until(lambda: len(self.line.received) == len(CONTENT))
+        self.assertTrue(self.line.received == CONTENT)
+
+    def test_bytes_that_arrive(self) -> None:
+        """
+        Bytes go out as they arrive; while none do, the reactor has nothing to do.
+        """
+        self.reader.arrive(0)
+        _, done = self.pump(100, 70_000)
+        for there in (101, 5000, 70_000):
+            self.reactor.settle()
+            self.assertEqual(self.reactor.getWriters(), [])
+            self.assertNoResult(done)
+            self.reader.arrive(there)
+            self.line.take_until(lambda there=there: len(self.line.received) == there - 100)  # type: ignore[misc]
+        self.successResultOf(done)
+        self.assertTrue(self.line.received == CONTENT[100:70_000])
+        self.assertEqual(self.reader.waits, [100, 101, 5000])
+        self.assert_given_back()
+
+    def test_asked_while_it_waits(self) -> None:
+        """
+        A transport that asks again while the pump waits does not make it wait twice.
+        """
+        self.reader.arrive(10)
+        running, done = self.pump()
+        self.reactor.settle()
+        running.resumeProducing()
+        self.assertEqual(self.reader.waits, [10])
+        self.assertEqual(running.offset, 10)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+
+    def test_turns(self) -> None:
+        """
+        However fast its reader is, a pump gives the others their turn.
+        """
+        self.patch(SendfilePump, "quota", 4000)
+        self.patch(SendfilePump, "window", 1000)
+        _, done = self.pump(0, 12_500)
+        sent = []
+        while not done.called:
+            before = sum(self.sent)
+            self.reactor.turn()
+            sent.append(sum(self.sent) - before)
+        # The first turn only sees the head off, of which there is none here.
+        self.assertEqual([each for each in sent if each], [4000, 4000, 4000, 500])
+        self.successResultOf(done)
+
+    def test_reader_fails(self) -> None:
+        """
+        The reader's failure ends the pump, which knows how far it came; the connection is still good.
+        """
+        for there in (0, 1500):
+            self.reader = ScriptedReader(self, CONTENT, there)
+            running, done = self.pump()
+            self.reactor.settle()
+            error = DiskFailed("full")
+            self.reader.fail(error)
+            self.assertIs(self.failureResultOf(done).value, error)
+            self.assertEqual(running.offset, there)
+            self.assert_given_back()
+        self.transport.write(b"and the rest")
+        self.line.take_until(lambda: self.line.received == CONTENT[:1500] + b"and the rest")
+
+    def test_file_shrinks(self) -> None:
+        """
+        A file that is shorter than it should be is the disk's failure, and no endless loop.
+        """
+        for left in (0, 1500):
+            self.reader = ScriptedReader(self, CONTENT)
+            os.truncate(self.reader.path, left)
+            running, done = self.pump()
+            self.reactor.settle()
+            self.failureResultOf(done, DiskFailed)
+            self.assertEqual(running.offset, left)
+            self.assert_given_back()
+
+    def test_whose_fault(self) -> None:
+        """
+        Errors of the network are the reader's end; the others are the disk's, for which there is a remedy.
+        """
+        network = (
+            errno.EPIPE,
+            errno.ECONNRESET,
+            errno.ECONNABORTED,
+            errno.ETIMEDOUT,
+            errno.ENOTCONN,
+            errno.EHOSTUNREACH,
+            errno.ENETUNREACH,
+            errno.ENETDOWN,
+        )
+        for number in (*network, errno.EIO, errno.ENOMEM, errno.ESTALE, errno.EINVAL):
+
+            def refuse(*_: object, number: int = number) -> int:
+                raise OSError(number, os.strerror(number))
+
+            self.patch(pump.os, "sendfile", refuse)
+            _, done = self.pump()
+            self.reactor.settle()
+            expected = ConnectionLost if number in network else DiskFailed
+            self.assertIsInstance(self.failureResultOf(done).value, expected, os.strerror(number))
+            self.assert_given_back()
+
+
+class DisconnectionTests(SendfileCase):
+    """
+    The connection ends, or the answer is given up, in whatever state.
+    """
+
+    def assert_gone(self, done: Deferred[None]) -> None:
+        """
+        The pump has ended, once, and has left the dead connection alone.
+        """
+        self.failureResultOf(done, ConnectionLost)
+        self.assertEqual(self.channel.events[-1], "lost")
+        self.assertNotIn("resume", self.channel.events)
+        self.assertIsNone(self.transport.producer)
+        self.assertEqual((self.reactor.getReaders(), self.reactor.getWriters()), ([], []))
+
+    def test_while_it_flows(self) -> None:
+        """
+        The reader hangs up with bytes on their way.
+        """
+        running, done = self.pump()
+        self.fill(running)
+        self.line.hang_up(reset=True)
+        self.reactor.settle()
+        self.assert_gone(done)
+        came = running.offset
+        running.resumeProducing()
+        self.assertEqual(running.offset, came)
+
+    def test_while_it_waits(self) -> None:
+        """
+        The reader hangs up when there is nothing to send: the wait is given up, and bytes that arrive later go nowhere.
+        """
+        self.reader.arrive(10)
+        running, done = self.pump()
+        self.reactor.settle()
+        self.line.hang_up()
+        self.reactor.settle()
+        self.assert_gone(done)
+        self.assertEqual(self.reader.cancelled, 1)
+        self.reader.arrive(20)
+        self.assertEqual(running.offset, 10)
+
+    def test_while_it_is_cold(self) -> None:
+        """
+        The reader hangs up while a thread reads: by the time that it is done, socket and file may be gone.
+        """
+        self.patch(pump.os, "preadv", Cache().preadv)
+        threads = Threads()
+        running, done = self.pump(in_thread=threads)
+        self.reactor.settle()
+        self.line.hang_up()
+        self.reactor.settle()
+        self.assert_gone(done)
+        self.reader.close()
+        threads.run()
+        self.assertEqual((running.offset, threads.cancelled), (0, 1))
+
+    def test_while_the_head_goes_out(self) -> None:
+        """
+        The reader hangs up before it has got the whole head.
+        """
+        self.transport.write(payload(3_000_000))
+        running, done = self.pump()
+        self.reactor.settle()
+        self.assertEqual(running.offset, 0)
+        self.line.hang_up(reset=True)
+        self.reactor.settle()
+        self.failureResultOf(done, ConnectionLost)
+        self.assertEqual(self.channel.events, ["pause", "lost"])
+
+    def test_before_it_begins(self) -> None:
+        """
+        The reader has hung up already.
+        """
+        self.line.hang_up()
+        self.reactor.settle()
+        # Its handle is gone with the connection.
+        self.transport.getHandle = lambda: self.line._client
+        _, done = self.pump()
+        self.failureResultOf(done, ConnectionLost)
+        self.assertIsNone(self.transport.producer)
+
+    def test_cut(self) -> None:
+        """
+        A connection that this side cuts ends the pump in the same way.
+        """
+        running, done = self.pump()
+        self.fill(running)
+        self.transport.abortConnection()
+        came = running.offset
+        self.reactor.settle()
+        self.assert_gone(done)
+        self.assertEqual(running.offset, came)
+
+    def test_cancelled(self) -> None:
+        """
+        Cancelling stops a pump that flows, one that waits, and one whose file is cold; the connection is given back.
+        """
+        running, done = self.pump()
+        self.fill(running)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assert_given_back()
+        came = running.offset
+        self.line.take(200_000)
+        self.reactor.settle()
+        self.assertEqual(running.offset, came)
+
+        self.reader.arrive(10)
+        _, done = self.pump()
+        self.reactor.settle()
+        self.line.take_until(lambda: self.reader.waiting)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertEqual(self.reader.cancelled, 1)
+        self.assert_given_back()
+
+        threads = Threads()
+        self.patch(pump.os, "preadv", Cache().preadv)
+        _, done = self.pump(in_thread=threads)
+        self.line.take_until(lambda: bool(threads.jobs))
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertEqual(threads.cancelled, 1)
+        self.assert_given_back()
+
+    def test_ends_once(self) -> None:
+        """
+        Whatever is called after the end, nothing happens: the transport keeps its producer.
+        """
+        running, done = self.pump(0, 10)
+        self.reactor.settle()
+        self.successResultOf(done)
+        events = list(self.channel.events)
+        running.stopProducing()
+        running.resumeProducing()
+        self.assertEqual(self.channel.events, events)
+        self.assert_given_back()
+        self.assertEqual(self.sent, [10])
+
+
+class ColdSendfileTests(SendfileCase):
+    """
+    Before the kernel copies, a pump makes sure that it need not wait for the disk.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.threads = Threads()
+        self.cache = Cache()
+        self.patch(pump.os, "preadv", self.cache.preadv)
+
+    def test_cold(self) -> None:
+        """
+        Each window is read by a thread once, and nothing of it is sent before.
+        """
+        self.patch(SendfilePump, "window", 800_000)
+        running, done = self.pump(in_thread=self.threads)
+        for start, stop in ((0, 800_000), (800_000, 1_600_000), (1_600_000, 2_000_000)):
+            self.line.take_until(lambda: bool(self.threads.jobs))
+            self.assertEqual(self.threads.jobs, [(os.pread, (self.reader.fd, stop - start, start))])
+            self.assertEqual(running.offset, start)
+            self.assertEqual(self.reactor.getWriters(), [], "the reactor has nothing to do for it")
+            self.cache.stop = stop
+            self.threads.run()
+        self.line.take_until(lambda: len(self.line.received) == len(CONTENT))
+        self.successResultOf(done)
+        self.assertTrue(self.line.received == CONTENT)
+
+    def test_half_cold(self) -> None:
+        """
+        A window whose beginning is in the cache is cold all the same; and while one is being sent, the next one is left
+        alone, however many turns it takes.
+        """
+        self.patch(SendfilePump, "window", 800_000)
+        self.cache.stop = 800_001
+        running, done = self.pump(in_thread=self.threads)
+        self.line.take_until(lambda: bool(self.threads.jobs))
+        self.assertEqual(running.offset, 800_000)
+        step = 128 * 1024
+        self.assertEqual(self.cache.asked[:8], [*range(0, 800_000, step), 799_999])
+        self.assertEqual(self.cache.asked[-2:], [800_000, 800_000 + step])
+        self.assertTrue(all(offset < 800_000 for offset in self.cache.asked[:-2]))
+        self.assertEqual(len(self.threads.jobs), 1)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+
+    def test_forgotten(self) -> None:
+        """
+        What the cache forgets while the socket is full is read again, no more than what is left of the window.
+        """
+        self.patch(SendfilePump, "window", 800_000)
+        self.cache.stop = 800_000
+        running, done = self.pump(in_thread=self.threads)
+        self.fill(running)
+        self.cache.stop = 0
+        self.line.take_until(lambda: bool(self.threads.jobs))
+        came = running.offset
+        self.assertEqual(self.threads.jobs, [(os.pread, (self.reader.fd, 800_000 - came, came))])
+        self.threads.run()
+        self.assertGreater(running.offset, came, "what a thread has just read was not sent")
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+
+    def test_disk_fails_in_the_thread(self) -> None:
+        """
+        The disk's error is told as such; the connection is still good.
+        """
+
+        def broken(*_: object) -> bytes:
+            raise OSError(errno.EIO, "broken")
+
+        self.patch(pump.os, "pread", broken)
+        running, done = self.pump(in_thread=self.threads)
+        self.reactor.settle()
+        self.threads.run()
+        self.failureResultOf(done, DiskFailed)
+        self.assertEqual(running.offset, 0)
+        self.assert_given_back()
+
+    def test_disk_fails_in_the_probe(self) -> None:
+        """
+        So is one that shows in the probe.
+        """
+        self.cache._fails_with = OSError(errno.EIO, "broken")
+        _, done = self.pump(in_thread=self.threads)
+        self.reactor.settle()
+        self.failureResultOf(done, DiskFailed)
+        self.assertEqual(self.threads.jobs, [])
+
+    def test_reader_that_fails_later(self) -> None:
+        """
+        Bytes that are there are sent before a failure is told.
+        """
+        self.cache.stop = len(CONTENT)
+        self.reader = ScriptedReader(self, CONTENT, 1_000_000)
+        self.reader.fail(SourcesFailed("all of them"))
+        _, done = self.pump(in_thread=self.threads)
+        self.line.take_until(lambda: done.called)
+        self.failureResultOf(done, SourcesFailed)
+        self.line.take_until(lambda: len(self.line.received) == 1_000_000)
