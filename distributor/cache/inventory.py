@@ -161,9 +161,10 @@ class Inventory:
 
     def interrupted(self) -> list[str]:
         """
-        The ids of unfinished objects for the rest of which somebody waited.
+        The ids of unfinished objects for the rest of which somebody waited, and of those that only have to be verified.
         """
-        return [object_id for object_id, item in self._wanted.items() if isinstance(item, Partial) and item.readers]
+        partials = ((object_id, item) for object_id, item in self._wanted.items() if isinstance(item, Partial))
+        return [object_id for object_id, item in partials if item.readers or item.extents == ((0, item.size),)]
 
     def get(self, object_id: str) -> Entry | None:
         """

@@ -90,7 +90,8 @@ class Store:
 
     def interrupted(self) -> list[str]:
         """
-        The ids of unfinished objects for the rest of which somebody waited when they were left.
+        The ids of unfinished objects for the rest of which somebody waited when they were left, and of those that have
+        no more than to be verified.
         """
         return self._inventory.interrupted()
 

@@ -4,21 +4,10 @@ Which copies of an object there have been, and who is to blame for the wrong one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol as TypingProtocol
+from collections.abc import Callable, Mapping, Sequence
 
 from distributor.model import StorageNode
 from distributor.transfer.extents import Extents
-
-
-class Brought(TypingProtocol):
-    """
-    What a storage node has contributed to a copy: the bytes from C{first} up to C{position}.
-    """
-
-    node: StorageNode
-    first: int
-    position: int
 
 
 class Copies:
@@ -34,27 +23,25 @@ class Copies:
         self._sources = tuple(sources)
         self._inherited = inherited
         self._left: list[StorageNode] | None = None
-        self._mixed: list[Brought] = []
+        self._mixed: Mapping[StorageNode, Extents] = {}
 
-    def next(self, brought: Sequence[Brought], blame: Callable[[StorageNode], None]) -> StorageNode | None:
+    def next(self, brought: Mapping[StorageNode, Extents], blame: Callable[[StorageNode], None]) -> StorageNode | None:
         """
-        A copy was wrong.
+        A copy was wrong, or did not come.
 
-        @param brought: who had a part in it.
+        @param brought: who had which part in it; nobody, where it cannot be called wrong.
         @param blame: is told of a node that was the only one.
         @return: where to take the next copy from; L{None} if there is nobody left.
         """
-        parts = [each for each in brought if each.position > each.first]
-        contributors = list(dict.fromkeys(each.node for each in parts))
-        mixed = len(contributors) > 1 or self._inherited
+        mixed = len(brought) > 1 or self._inherited
         self._inherited = False
         if self._left is None:
-            others = [source for source in self._sources if source not in contributors]
+            others = [source for source in self._sources if source not in brought]
             # One who gave all of it has nothing better to give.
-            self._left = others + (contributors if mixed else [])
-            self._mixed = parts if mixed else []
+            self._left = others + (list(brought) if mixed else [])
+            self._mixed = dict(brought) if mixed else {}
         if not mixed:
-            for node in contributors:
+            for node in brought:
                 blame(node)
         return self._left.pop(0) if self._left else None
 
@@ -62,6 +49,6 @@ class Copies:
         """
         A copy was right: blame those who brought what differs from it.
         """
-        liars = [each.node for each in self._mixed if Extents(((each.first, each.position),)).overlaps(differences)]
-        for node in dict.fromkeys(liars):
-            blame(node)
+        for node, part in self._mixed.items():
+            if part.overlaps(differences):
+                blame(node)

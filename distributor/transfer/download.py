@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from distributor.cache import Allocation, Store
@@ -87,6 +87,7 @@ class Download:
         self._recording = DeferredLock()
         self._recorded_bytes = 0
         self._recorded_at = clock.seconds()
+        self._next_record: IDelayedCall | None = None
         self.size = listing.object.size
         self.error: DistributorError | None = None
 
@@ -249,6 +250,9 @@ class Download:
         Wait until nothing uses the file any more but readers.
         """
         assert self._filling is not None
+        if self._next_record is not None:
+            self._next_record.cancel()
+            self._next_record = None
         await self._filling.close()
         await self._recording.acquire()
 
@@ -348,3 +352,11 @@ class Download:
             recorded.addErrback(
                 lambda failure: self._log.failure("recording the extents of object {id}", failure, id=self.object.id)
             )
+        elif grown and self._next_record is None:
+            # It may be long before more comes.
+            self._next_record = self._clock.callLater(RECORD_EVERY_S, self._record_now)
+
+    def _record_now(self) -> None:
+        self._next_record = None
+        if self._state is State.FILLING:
+            self._record()

@@ -67,7 +67,7 @@ class Fetch:
 
     @ivar arrived: what has come.
     @ivar segments: those in progress.
-    @ivar history: all that ever were.
+    @ivar brought: what each storage node has contributed: what was there already and came again is not its.
     """
 
     _log = Logger()
@@ -105,7 +105,7 @@ class Fetch:
         self._over = False
         self.arrived = arrived
         self.segments: dict[int, Segment] = {}
-        self.history: list[Segment] = []
+        self.brought: dict[StorageNode, Extents] = {}
 
     # What the other side asks for.
 
@@ -182,17 +182,23 @@ class Fetch:
             self._next_tick = self._clock.callLater(_TICK_S, self._tick)
 
     def _do(self, action: Action) -> None:
+        if isinstance(action, Start):
+            self._start(action.offset, action.stop)
+            return
+        segment = self.segments.get(action.key)
+        if segment is None:
+            # It ended by what was done before it in this turn, and the plan is going to be asked again.
+            return
         match action:
-            case Start(offset, stop):
-                self._start(offset, stop)
-            case Bound(key, stop):
-                self.segments[key].bound(stop)
+            case Bound(stop=stop):
+                segment.bound(stop)
             case Stop(key):
-                self.segments.pop(key).stop()
-            case Pause(key):
-                self.segments[key].pause()
-            case Resume(key):
-                self.segments[key].resume()
+                del self.segments[key]
+                segment.stop()
+            case Pause():
+                segment.pause()
+            case Resume():
+                segment.resume()
 
     def _start(self, offset: int, stop: int) -> None:
         try:
@@ -203,7 +209,6 @@ class Fetch:
         wanted = ByteRange(offset, stop)
         segment = Segment(self._nodes, node, self._object.id, self._object.size, wanted, self, self._clock)
         self.segments[next(self._keys)] = segment
-        self.history.append(segment)
         if self._held:
             segment.hold()
         segment.start()
@@ -299,6 +304,7 @@ class Fetch:
             self._progressed_at = self._clock.seconds()
             self._delay_s = _FIRST_DELAY_S
             self._fruitful.add(segment)
+            self.brought[segment.node] = self.brought.get(segment.node, Extents()).add(start, stop)
             self._sink.received(start, data if whole else data[start - offset : stop - offset])
 
     def segment_ended(self, segment: Segment, error: SourceError | None) -> None:

@@ -4,7 +4,7 @@ What fills a file: the network, the disk and the hash, held together.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -202,7 +202,8 @@ class Filling:
         No storage node goes on.
         """
         if self.replacing:
-            self._replace()
+            # Of what has come of this copy nobody knows whether it is right.
+            self._take_next({})
         else:
             self._fail(error)
 
@@ -232,7 +233,8 @@ class Filling:
         if len(self._fetch.arrived) < self._object.size or self._owner.readings():
             self._writer.run()
         elif self._next_read_back is None:
-            self._next_read_back = self._clock.callLater(READ_BACK / UNATTENDED_RATE, self._read_back_now)
+            length = min(READ_BACK, self._object.size - self._writer.hashed)
+            self._next_read_back = self._clock.callLater(length / UNATTENDED_RATE, self._read_back_now)
 
     def _read_back_now(self) -> None:
         self._next_read_back = None
@@ -254,15 +256,18 @@ class Filling:
         """
         What is in the file is wrong: have another copy, from one storage node alone.
         """
-        self._fetch.stop()
         self._log.error(
             "object {id} does not have its hash {hash}; it came from {nodes}",
             id=self._object.id,
             hash=str(self._object.content_hash),
-            nodes=", ".join(sorted({segment.node.endpoint for segment in self._fetch.history})) or "the disk",
+            nodes=", ".join(sorted(node.endpoint for node in self._fetch.brought)) or "the disk",
         )
+        self._take_next(self._fetch.brought)
+
+    def _take_next(self, brought: Mapping[StorageNode, Extents]) -> None:
+        self._fetch.stop()
         # Of no bytes there is only one copy.
-        source = self._copies.next(self._fetch.history, self._blame) if self._object.size else None
+        source = self._copies.next(brought, self._blame) if self._object.size else None
         if source is None:
             self._fail(ContentMismatch(f"object {self._object.id} does not have its hash"))
             return

@@ -129,6 +129,10 @@ ASSUMED_RATE = 4 * 1024 * 1024
 #: A hole that begins no further than this before a reader is filled from its beginning: one request less later on.
 NEAR = 256 * 1024
 
+#: A request asks for no less, in bytes, where that is missing: all of the object is going to be wanted, and a request has
+#: a cost. So an object of a MiB takes one, whatever is read of it first.
+LEAST = 1024 * 1024
+
 #: The connection of a segment that has been paused for longer would be closed by most storage nodes.
 LONGEST_PAUSE_S = 10.0
 
@@ -168,7 +172,7 @@ def plan(
     """
     if not limits.ranges:
         return _without_ranges(size, arrived, running)
-    planning = _Planning(arrived, running, limits)
+    planning = _Planning(size, arrived, running, limits)
     needs: dict[int, tuple[int, int]] = {}
     for reader in readers:
         missing = arrived.stop_at(reader.offset)
@@ -181,7 +185,7 @@ def plan(
     starving = {missing: need for missing, need in in_order if not planning.is_served(missing)}
     for missing, (ahead, stop) in starving.items():
         planning.serve(missing, stop, starving, may_displace=ahead < LOW)
-    planning.background(size)
+    planning.background()
     return planning.actions
 
 
@@ -204,7 +208,8 @@ class _Planning:
     One run of the planner: the segments as they will be, and what has to be done for that.
     """
 
-    def __init__(self, arrived: Extents, running: Collection[Running], limits: Limits) -> None:
+    def __init__(self, size: int, arrived: Extents, running: Collection[Running], limits: Limits) -> None:
+        self._size = size
         self._arrived = arrived
         self._limits = limits
         # By position, those to be started included: their keys are negative.
@@ -238,6 +243,7 @@ class _Planning:
         @param starving: what others, too, wait for without a segment that brings it soon.
         @param may_displace: whether a segment that nobody waits for may be given up for this one.
         """
+        stop = min(max(stop, missing + LEAST), self._size)
         bringing = self._at(missing)
         if self.is_served(missing):
             assert bringing is not None
@@ -317,7 +323,7 @@ class _Planning:
         self._wanted.add(segment.key)
         self.actions.append(Start(segment.position, segment.stop))
 
-    def background(self, size: int) -> None:
+    def background(self) -> None:
         """
         What is done for nobody: as little as possible while there is somebody, else everything.
         """
@@ -331,4 +337,4 @@ class _Planning:
             elif _is_paused_for_long(segment):
                 self.actions.append(Stop(segment.key))
         if not self._segments:
-            self.actions.extend(Start(*hole) for hole in list(self._arrived.holes(0, size))[:1])
+            self.actions.extend(Start(*hole) for hole in list(self._arrived.holes(0, self._size))[:1])

@@ -85,8 +85,9 @@ class _NodeTestCase(SynchronousTestCase):
         folder.mkdir()
         (folder / "sheet").write_bytes(CONTENT)
         (folder / "empty").write_bytes(b"")
+        self.clock = Clock()
         self.node = StorageNode(
-            {"7": MediaFile.at(folder / "sheet"), "8": MediaFile.at(folder / "empty")}, Clock(), remember=4
+            {"7": MediaFile.at(folder / "sheet"), "8": MediaFile.at(folder / "empty")}, self.clock, remember=4
         )
         self.connection = Connection(self.node.site())
 

@@ -15,7 +15,7 @@ from distributor.transfer.extents import Extents
 from distributor.transfer.plan import Action, Bound, Pause, Reading, Resume, Running, Start, Stop
 
 #: In bytes, each of which stands for some hundreds of KiB. As with the real numbers, what is near comes soon.
-SMALL = {"WELL_SUPPLIED": 8, "LOW": 4, "ASSUMED_RATE": 30, "SOON_S": 0.2, "NEAR": 3}
+SMALL = {"WELL_SUPPLIED": 8, "LOW": 4, "ASSUMED_RATE": 30, "SOON_S": 0.2, "NEAR": 3, "LEAST": 5}
 
 #: Too new to tell, stalled, one byte soon, as assumed, everything soon.
 RATES = (None, 0.0, 5.0, 30.0, 1000.0)

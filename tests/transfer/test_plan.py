@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.transfer.extents import Extents
 from distributor.transfer.plan import (
+    LEAST,
     LONGEST_PAUSE_S,
     NEAR,
     WELL_SUPPLIED,
@@ -142,7 +143,16 @@ class SeekTests(SynchronousTestCase):
         Who needs the first bytes as well as others gets both at once.
         """
         actions = plan(SIZE, NOTHING, (), [Reading(SIZE - MIB, SIZE), Reading(0, 4100)], LIMITS)
-        self.assertEqual(actions, [Start(SIZE - MIB, SIZE), Start(0, 4100)])
+        self.assertEqual(actions, [Start(SIZE - MIB, SIZE), Start(0, LEAST)])
+
+    def test_small_range(self) -> None:
+        """
+        A request is worth making for some more than a few bytes, if there is more to ask for.
+        """
+        for there, expected in (([], 40 * MIB + LEAST), ([(40 * MIB + 10, 41 * MIB)], 40 * MIB + 10)):
+            actions = plan(SIZE, Extents.of(there), (), [Reading(40 * MIB, 40 * MIB + 1)], LIMITS)
+            self.assertEqual(actions, [Start(40 * MIB, expected)])
+        self.assertEqual(plan(SIZE, NOTHING, (), [Reading(SIZE - 5, SIZE - 4)], LIMITS), [Start(SIZE - 5, SIZE)])
 
     def test_what_comes_soon_is_waited_for(self) -> None:
         """
@@ -172,6 +182,26 @@ class SeekTests(SynchronousTestCase):
         for order in (readers, readers[::-1], [readers[1], readers[0], readers[2]]):
             actions = plan(SIZE, first(MIB), [Running(1, MIB, SIZE, 8e6)], [WHOLE, *order], LIMITS)
             self.assertEqual(actions, [Bound(1, 40 * MIB), Start(40 * MIB, SIZE)])
+
+    def test_near_readers_of_what_is_there_in_between(self) -> None:
+        """
+        They do not share where bytes lie between them that have come, and that a segment from a storage node without
+        ranges would bring again.
+        """
+        arrived = Extents.of([(0, MIB), (40 * MIB, 40 * MIB + 1000)])
+        before, behind = Reading(40 * MIB - 1000, SIZE), Reading(40 * MIB + 1000, SIZE)
+        for readers in ([before, behind], [behind, before]):
+            actions = plan(SIZE, arrived, [Running(1, MIB, SIZE, 8e6)], [WHOLE, *readers], LIMITS)
+            self.assertEqual(actions[0], Bound(1, before.offset))
+            self.assertCountEqual(actions[1:], [Start(before.offset, 40 * MIB), Start(behind.offset, SIZE)])
+
+    def test_near_reader_of_another_segment(self) -> None:
+        """
+        Nor with one who shares with somebody else already.
+        """
+        readers = [Reading(40 * MIB + offset, SIZE) for offset in (0, 800_000, 900_000)]
+        actions = plan(SIZE, first(MIB), [Running(1, MIB, 40 * MIB, 8e6)], [WHOLE, *readers], LIMITS)
+        self.assertEqual(actions, [Start(40 * MIB, 40 * MIB + 900_000), Start(40 * MIB + 900_000, SIZE)])
 
     def test_hole_that_begins_near(self) -> None:
         """
@@ -359,15 +389,10 @@ class WithoutRangesTests(SynchronousTestCase):
         arrived = Extents.of([(0, MIB), (2 * MIB, 3 * MIB)])
         self.assertEqual(plan(SIZE, arrived, (), readers, self.limits), [Start(MIB, 2 * MIB)])
         self.assertEqual(plan(SIZE, arrived, [Running(1, 0, SIZE, 1.0)], readers, self.limits), [])
+        self.assertEqual(plan(SIZE, first(SIZE), (), (), self.limits), [])
 
     def test_resumed(self) -> None:
         """
         It is not paused for anybody.
         """
         self.assertEqual(plan(SIZE, NOTHING, [Running(1, 0, SIZE, None, 1.0)], [WHOLE], self.limits), [Resume(1)])
-
-    def test_complete(self) -> None:
-        """
-        In the end there is nothing to do.
-        """
-        self.assertEqual(plan(SIZE, first(SIZE), (), (), self.limits), [])

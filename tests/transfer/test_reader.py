@@ -8,8 +8,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.model import DistributorError, SourcesFailed
+from distributor.model import LARGEST_STEP, ByteRange, ContentMismatch, DistributorError, SourcesFailed
 from distributor.transfer import DownloadReader
+from distributor.transfer.plan import Reading
 from distributor.transfer.reader import Waiters
 
 
@@ -150,3 +151,156 @@ class WaitersTests(SynchronousTestCase):
             [call] = self.clock.getDelayedCalls()
             self.assertAlmostEqual(call.getTime() - self.clock.seconds(), rest_s)
             self.clock.advance(0.2)
+
+    def test_one_that_has_failed(self) -> None:
+        """
+        A reader that gets nothing more is told so, whatever is there; the others read on.
+        """
+        other = DownloadReader(Nothing(), ())
+        waiting, others = self.waiters.wait(self.reader, 5), self.waiters.wait(other, 5)
+        self.reader.fail(ContentMismatch())
+        self.there = 10
+        self.waiters.wake()
+        self.clock.advance(0)
+        self.failureResultOf(waiting, ContentMismatch)
+        self.assertIsNone(self.successResultOf(others))
+        self.failureResultOf(self.waiters.wait(self.reader, 0), ContentMismatch)
+
+
+class Download:
+    """
+    A download of a thousand bytes.
+    """
+
+    size = 1000
+    media_type = "video/mp4"
+
+    def __init__(self) -> None:
+        self.there = 0
+        self.left: list[DownloadReader] = []
+        self.waiting: Deferred[None] = Deferred()
+
+    def available(self, offset: int) -> int:
+        """
+        What is there is at the beginning.
+        """
+        return max(0, self.there - offset)
+
+    def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
+        """
+        When the test says so.
+        """
+        self.waiting = Deferred()
+        return self.waiting
+
+    def reader_left(self, reader: DownloadReader) -> None:
+        """
+        Remember who.
+        """
+        self.left.append(reader)
+
+
+class ReaderTests(SynchronousTestCase):
+    """
+    What a reader tells of itself.
+    """
+
+    def setUp(self) -> None:
+        self.download = Download()
+
+    def reader(self, *ranges: tuple[int, int]) -> DownloadReader:
+        """
+        One that is going to read these.
+        """
+        return DownloadReader(self.download, [ByteRange(*each) for each in ranges])
+
+    def test_reading(self) -> None:
+        """
+        Where it reads is where it was last, asking or waiting; at first, at its beginning.
+        """
+        reader = self.reader((100, 500))
+        self.assertEqual(reader.reading, Reading(100, 500))
+        reader.available(200)
+        self.assertEqual(reader.reading, Reading(200, 500))
+        reader.wait(300).addErrback(lambda _: None)
+        self.assertEqual(reader.reading, Reading(300, 500))
+        reader.close()
+
+    def test_reading_in_any_order(self) -> None:
+        """
+        Of several ranges it reads the one in which it is, wherever that lies.
+        """
+        reader = self.reader((500, 600), (0, 100), (900, 1000))
+        self.assertEqual(reader.reading, Reading(500, 600))
+        for offset, expected in ((599, Reading(599, 600)), (0, Reading(0, 100)), (950, Reading(950, 1000))):
+            reader.available(offset)
+            self.assertEqual(reader.reading, expected)
+
+    def test_reading_nothing(self) -> None:
+        """
+        One that wants nothing, or is at its end, does not read.
+        """
+        self.assertIsNone(self.reader().reading)
+        reader = self.reader((0, 1000))
+        reader.wait(1000).addErrback(lambda _: None)
+        self.assertIsNone(reader.reading)
+        reader.close()
+
+    def test_may_have_read(self) -> None:
+        """
+        What it was told is available may have gone out, but no more than a step at a time, and none beyond its range.
+        """
+        reader = self.reader((100, 500), (700, 800))
+        self.assertEqual(reader.may_have_read.runs, ())
+        reader.available(100)
+        self.assertEqual(reader.may_have_read.runs, ())
+        self.download.there = 300
+        reader.available(150)
+        self.assertEqual(reader.may_have_read.runs, ((100, 300),))
+        self.download.there = 1000
+        reader.available(200)
+        self.assertEqual(reader.may_have_read.runs, ((100, 500),))
+        reader.available(700)
+        self.assertEqual(reader.may_have_read.runs, ((100, 500), (700, 800)))
+
+    def test_a_step(self) -> None:
+        """
+        A step is a MiB.
+        """
+        self.download.size = self.download.there = 10 * LARGEST_STEP
+        reader = self.reader((0, 10 * LARGEST_STEP))
+        reader.available(5)
+        self.assertEqual(reader.may_have_read.runs, ((0, 5 + LARGEST_STEP),))
+
+    def test_fail(self) -> None:
+        """
+        For one that has failed nothing is available.
+        """
+        self.download.there = 10
+        reader = self.reader((0, 1000))
+        self.assertEqual(reader.available(0), 10)
+        reader.fail(ContentMismatch())
+        self.assertEqual(reader.available(0), 0)
+
+    def test_close(self) -> None:
+        """
+        Closing cancels its wait, and tells the download once.
+        """
+        reader = self.reader((0, 1000))
+        waiting = reader.wait(0)
+        reader.close()
+        reader.close()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual((self.download.left, reader.available(0)), ([reader], 0))
+
+    def test_one_wait_at_a_time(self) -> None:
+        """
+        It waits again once its wait is over, and not before.
+        """
+        reader = self.reader((0, 1000))
+        waiting = reader.wait(0)
+        self.assertRaises(AssertionError, reader.wait, 0)
+        self.download.waiting.callback(None)
+        self.assertIsNone(self.successResultOf(waiting))
+        reader.wait(0).addErrback(lambda _: None)
+        reader.close()
