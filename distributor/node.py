@@ -158,6 +158,9 @@ class Opened:
                 return self._passage
             self._passage.close()
         self._passage = await self._node.passage(self._found, wanted, self.reader)
+        if self.reader is not None:
+            # It has given what it can; and on a full disk, others need the space of its file.
+            self._leave_reader()
         return self._passage
 
     def close(self) -> None:

@@ -308,6 +308,7 @@ class Distributor(Service):
             self._log.info("waiting up to {patience:g} s for answers in progress", patience=patience_s)
         if not await self._patiently(empty, patience_s):
             self._log.warn("cutting answers that are still in progress")
+            self._downloads.note_readers()
             self._gate.throw_out()
             await self._gate.empty()
         # The end of an answer may still wait in a buffer for a slow client.

@@ -108,7 +108,9 @@ class _Abrupt:
         self._endpoint = endpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        connected: Deferred[_Abruptly] = self._endpoint.connect(_AbruptFactory(protocolFactory))
+        connected: Deferred[_Abruptly] = self._endpoint.connect(
+            _AbruptFactory(protocolFactory)  # type: ignore[no-untyped-call]
+        )
         return connected.addCallback(lambda abruptly: abruptly.wrappedProtocol)
 
 

@@ -84,6 +84,7 @@ class Download:
         self._filled: Deferred[None] = Deferred()
         self._waiters = Waiters(clock, self._ready, lambda reader: reader.error or self.error)
         self._readers: dict[DownloadReader, None] = {}
+        self._readers_at_the_end = 0
         self._recording = DeferredLock()
         self._recorded_bytes = 0
         self._recorded_at = clock.seconds()
@@ -184,6 +185,13 @@ class Download:
         """
         return len(self._readers)
 
+    def note_readers(self) -> None:
+        """
+        Nothing more will come for those who read it now, and they are about to leave: after the next start, it is to be
+        gone on with for their sake.
+        """
+        self._readers_at_the_end = max(self._readers_at_the_end, len(self._readers))
+
     def progress(self) -> Progress:
         """
         How far it is.
@@ -268,7 +276,7 @@ class Download:
             if isinstance(error, (ContentMismatch, DiskFailed)):
                 await allocation.discard()
             else:
-                await allocation.suspend(self.extents.runs, len(self._readers))
+                await allocation.suspend(self.extents.runs, self._readers_at_the_end)
         except DiskFailed as another:
             self._trouble.error("the file of object {id} cannot be put away: {error}", id=self.object.id, error=another)
 
@@ -286,6 +294,7 @@ class Download:
             error = ContentMismatch(f"object {self.object.id} does not have its hash")
         self._state = State.ENDED
         self.error = error
+        self.note_readers()
         if isinstance(error, (NoRoom, DiskFailed)):
             self._trouble.error("object {id} is passed through: {error}", id=self.object.id, error=error)
         else:

@@ -121,6 +121,13 @@ class Downloads:
         self._waiting_for_end.setdefault(download, []).append(waiting)
         return waiting
 
+    def note_readers(self) -> None:
+        """
+        The readers of all of them are about to be cut; to be followed by L{stop}.
+        """
+        for download in self:
+            download.note_readers()
+
     async def stop(self) -> None:
         """
         Leave off all downloads, keeping what has arrived.

@@ -322,5 +322,8 @@ class Fetch:
                 error=error,
             )
             self._round.failed(segment.node, str(error), timed_out=error.timed_out)
+        elif segment.mean_rate is not None:
+            # Most are over before they are old: else nothing would be known of a fast node.
+            self._nodes.note_rate(segment.node, segment.mean_rate)
         self._fruitful.discard(segment)
         self.plan_soon()

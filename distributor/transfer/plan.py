@@ -129,8 +129,8 @@ ASSUMED_RATE = 4 * 1024 * 1024
 #: A hole that begins no further than this before a reader is filled from its beginning: one request less later on.
 NEAR = 256 * 1024
 
-#: A request asks for no less, in bytes, where that is missing: all of the object is going to be wanted, and a request has
-#: a cost. So an object of a MiB takes one, whatever is read of it first.
+#: A request asks for no less, in bytes, where that is missing: all of the object is going to be wanted, and a request
+#: has a cost. So an object of a MiB takes one, whatever is read of it first.
 LEAST = 1024 * 1024
 
 #: The connection of a segment that has been paused for longer would be closed by most storage nodes.

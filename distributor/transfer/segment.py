@@ -18,6 +18,10 @@ from distributor.sources import Body, SourceError, StorageNodes
 from distributor.transfer.rate import Rate
 
 
+#: From fewer bytes, nothing can be told of the rate of a storage node: they take as long as the request does.
+_TELLING = 256 * 1024
+
+
 class SegmentSink(TypingProtocol):
     """
     Where a segment's bytes go.
@@ -173,6 +177,15 @@ class Segment(Protocol):
         Bytes per second lately; L{None} if it is too new to tell.
         """
         return self._rate.lately(self._clock.seconds()) if self._state is State.RECEIVING else None
+
+    @property
+    def mean_rate(self) -> float | None:
+        """
+        Bytes per second over all its life, the wait for the answer included; L{None} if it has brought too little to
+        tell.
+        """
+        brought, lasted_s = self.position - self.first, self._clock.seconds() - self.began_at
+        return brought / lasted_s if brought >= _TELLING and lasted_s else None
 
     @property
     def paused_s(self) -> float | None:

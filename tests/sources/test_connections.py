@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from service_identity import CertificateError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.ssl import KeyPair
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import CertificateOptions, KeyPair
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import URI, ResponseNeverReceived, readBody
 from twisted.web.http import Request
@@ -52,16 +54,23 @@ class Deaf(Protocol):
     """
 
     def dataReceived(self, data: bytes) -> None:
+        self.transport.write(b"what?")  # type: ignore[union-attr]
         self.transport.pauseProducing()  # type: ignore[union-attr]
 
 
 class Losing(Protocol):
     """
-    Says something, and tells when the connection is gone.
+    Gives up at the first answer, and tells when the connection is gone.
     """
 
     def __init__(self) -> None:
         self.lost: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"well?")  # type: ignore[union-attr]
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.loseConnection()  # type: ignore[union-attr]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost.callback(None)
@@ -153,4 +162,6 @@ class AgentTests(TestCase):
         endpoints._tls.creatorForNetloc = lambda *netloc: CertificateOptions()  # type: ignore[method-assign]
         uri = URI.fromBytes(b"https://127.0.0.1:%d/" % port.getHost().port)
         protocol = await endpoints.endpointForURI(uri).connect(Factory.forProtocol(Losing))
-        heard: Deferred[None] = Deferred()
+        await protocol.lost  # type: ignore[attr-defined]
+
+    test_tls_is_given_up_at_once.timeout = 10  # type: ignore[attr-defined]

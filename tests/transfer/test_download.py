@@ -449,7 +449,7 @@ class DownloadTests(SynchronousTestCase):
         self.successResultOf(self.run_download(download))
         self.assertIsNone(self.successResultOf(waiting))
         self.assertEqual(reader.media_type, "image/png")
-        self.assertEqual(self.upstream.ranges[:2], ["bytes=1500000-1599999", "bytes=0-4099"])
+        self.assertEqual(self.upstream.ranges[:2], ["bytes=1500000-2000007", "bytes=0-1048575"])
 
     def test_only_nodes_without_ranges(self) -> None:
         """
