@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.interfaces import IConsumer, IProducer, IPushProducer
 from zope.interface import implementer
 
 
@@ -29,9 +29,10 @@ class Consumer:
         self.registered = 0
         self.unregistered = 0
 
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         assert self.producer is None, "two producers at a time"
         assert streaming, "a pull producer"
+        assert IPushProducer.providedBy(producer)
         self.producer = producer
         self.registered += 1
 
@@ -112,7 +113,7 @@ class StoppingInRegister(Consumer):
     Has gone away before anybody came.
     """
 
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         super().registerProducer(producer, streaming)
         producer.stopProducing()
 
@@ -122,9 +123,10 @@ class PausedFromTheStart(Consumer):
     Has no room yet when the producer comes.
     """
 
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         super().registerProducer(producer, streaming)
-        producer.pauseProducing()
+        assert self.producer is not None
+        self.producer.pauseProducing()
 
 
 #: Those who take everything without being asked to go on.

@@ -4,9 +4,10 @@ What the tests of delivery read from: a file whose bytes arrive when the test sa
 
 from __future__ import annotations
 
+import errno
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -140,3 +141,25 @@ class Threads:
         """
         self.jobs.pop(0)
         self._waiting.pop(0)()
+
+
+class Cache:
+    """
+    Stands for C{os.preadv}: a page cache in which nothing is until a test says so.
+
+    @ivar asked: the offsets that somebody wanted from it.
+    """
+
+    def __init__(self, fails_with: OSError | None = None) -> None:
+        self.stop = 0
+        self.asked: list[int] = []
+        self._fails_with = fails_with or BlockingIOError(errno.EAGAIN, "not in the cache")
+
+    def preadv(self, fd: int, buffers: Sequence[bytearray], offset: int, flags: int) -> int:
+        assert flags == os.RWF_NOWAIT, "a read that may wait for the disk"
+        self.asked.append(offset)
+        if offset >= self.stop:
+            raise self._fails_with
+        data = os.pread(fd, min(len(buffers[0]), self.stop - offset), offset)
+        buffers[0][: len(data)] = data
+        return len(data)

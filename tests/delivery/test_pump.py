@@ -7,49 +7,25 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from distributor.delivery import pump
 from distributor.delivery.pump import ReadingPump
 from distributor.model import DiskFailed, InThread, IReader, SourcesFailed
 from tests.delivery import consumers
 from tests.delivery.consumers import Consumer, Fickle, PausedFromTheStart, Pausing
-from tests.delivery.readers import ScriptedReader, Threads, payload
+from tests.delivery.readers import Cache, ScriptedReader, Threads, payload
+from tests.stored import in_thread
 
 WINDOW = 1000
 CONTENT = payload(3 * WINDOW + 500)
-
-
-class Cache:
-    """
-    Stands for C{os.preadv}: a page cache in which nothing is until a test says so.
-
-    @ivar asked: the offsets that somebody wanted from it.
-    """
-
-    def __init__(self, fails_with: OSError | None = None) -> None:
-        self.stop = 0
-        self.asked: list[int] = []
-        self._fails_with = fails_with or BlockingIOError(errno.EAGAIN, "not in the cache")
-
-    def preadv(self, fd: int, buffers: Sequence[bytearray], offset: int, flags: int) -> int:
-        assert flags == os.RWF_NOWAIT, "a read that may wait for the disk"
-        self.asked.append(offset)
-        if offset >= self.stop:
-            raise self._fails_with
-        data = os.pread(fd, min(len(buffers[0]), self.stop - offset), offset)
-        buffers[0][: len(data)] = data
-        return len(data)
 
 
 class ReadingPumpTests(SynchronousTestCase):
@@ -66,7 +42,7 @@ class ReadingPumpTests(SynchronousTestCase):
         consumer: Consumer,
         start: int = 0,
         stop: int = len(CONTENT),
-        in_thread: InThread = maybeDeferred,  # type: ignore[assignment]
+        in_thread: InThread = in_thread,
         reader: ScriptedReader | None = None,
     ) -> tuple[ReadingPump, Deferred[None]]:
         """
@@ -93,7 +69,7 @@ class ReadingPumpTests(SynchronousTestCase):
         """
         It is a push producer, and the fakes of these tests are what they stand for.
         """
-        verifyObject(IPushProducer, ReadingPump(self.reader, 0, 1, maybeDeferred, Consumer()))
+        verifyObject(IPushProducer, ReadingPump(self.reader, 0, 1, in_thread, Consumer()))
         verifyObject(IReader, self.reader)
         verifyObject(IConsumer, Consumer())
 
@@ -129,7 +105,7 @@ class ReadingPumpTests(SynchronousTestCase):
         Twisted's own transport for tests, which has state and checks it, gets all bytes.
         """
         transport = StringTransport()
-        self.successResultOf(ReadingPump(self.reader, 0, len(CONTENT), maybeDeferred, transport).run())
+        self.successResultOf(ReadingPump(self.reader, 0, len(CONTENT), in_thread, transport).run())
         self.assertEqual(transport.value(), CONTENT)
         self.assertIsNone(transport.producer)
 
@@ -339,7 +315,7 @@ class ReadingPumpTests(SynchronousTestCase):
         An error of the disk is told as such, with its cause.
         """
         cause = OSError(errno.EIO, "broken")
-        self.patch(pump.os, "preadv", Cache(cause).preadv)
+        self.patch(os, "preadv", Cache(cause).preadv)
         consumer = Consumer()
         _, done = self.pump(consumer)
         self.assertIs(self.failureResultOf(done, DiskFailed).value.__cause__, cause)
@@ -351,117 +327,10 @@ class ReadingPumpTests(SynchronousTestCase):
         """
         cache = Cache()
         cache.stop = 300
-        self.patch(pump.os, "preadv", cache.preadv)
+        self.patch(os, "preadv", cache.preadv)
         threads = Threads()
         consumer = Consumer()
         _, done = self.pump(consumer, in_thread=threads)
         self.assertEqual((consumer.received, cache.asked), (CONTENT[:300], [0, 300]))
         done.cancel()
         self.failureResultOf(done, CancelledError)
-
-
-class ColdReadTests(SynchronousTestCase):
-    """
-    Bytes that are not in the page cache are read by a thread first, while the reactor goes on.
-    """
-
-    def setUp(self) -> None:
-        self.patch(ReadingPump, "window", WINDOW)
-        self.reader = ScriptedReader(self, CONTENT)
-        self.threads = Threads()
-        self.consumer: Any = Pausing()
-
-    def run_pump(self, fails_with: OSError | None = None) -> tuple[ReadingPump, Deferred[None]]:
-        """
-        A pump over a cold file.
-        """
-        self.cache = Cache(fails_with)
-        self.patch(pump.os, "preadv", self.cache.preadv)
-        running = ReadingPump(self.reader, 0, len(CONTENT), self.threads, self.consumer)
-        return running, running.run()
-
-    def test_cold(self) -> None:
-        """
-        Each window is read in a thread once, then sent without asking the cache again, which may have lost it.
-        """
-        _, done = self.run_pump()
-        for offset in range(0, len(CONTENT), WINDOW):
-            length = min(WINDOW, len(CONTENT) - offset)
-            self.assertEqual(self.threads.jobs, [(os.pread, (self.reader.fd, length, offset))])
-            self.assertEqual(len(self.consumer.received), offset)
-            self.threads.run()
-            self.assertEqual(self.consumer.received, CONTENT[: offset + length])
-            self.consumer.go_on()
-        self.successResultOf(done)
-        self.assertEqual(self.cache.asked, [0, WINDOW, 2 * WINDOW, 3 * WINDOW])
-
-    def test_file_system_that_cannot_tell(self) -> None:
-        """
-        Where the file system does not know C{RWF_NOWAIT}, threads read all.
-        """
-        self.consumer = Consumer()
-        _, done = self.run_pump(OSError(errno.EOPNOTSUPP, "not supported"))
-        while self.threads.jobs:
-            self.threads.run()
-        self.successResultOf(done)
-        self.assertEqual(self.consumer.received, CONTENT)
-
-    def test_at_once(self) -> None:
-        """
-        A thread that is done at once is no matter.
-        """
-        self.patch(pump.os, "preadv", Cache().preadv)
-        consumer = Consumer()
-        self.successResultOf(ReadingPump(self.reader, 0, len(CONTENT), maybeDeferred, consumer).run())
-        self.assertEqual(consumer.received, CONTENT)
-
-    def test_asked_meanwhile(self) -> None:
-        """
-        Whoever pauses or resumes the pump while the thread reads gets nothing early, and no second thread is asked.
-        """
-        running, done = self.run_pump()
-        running.resumeProducing()
-        running.pauseProducing()
-        self.assertEqual(len(self.threads.jobs), 1)
-        self.threads.run()
-        self.assertEqual(self.consumer.received, b"")
-        running.resumeProducing()
-        self.assertEqual(self.consumer.received, CONTENT[:WINDOW])
-        done.cancel()
-        self.failureResultOf(done, CancelledError)
-
-    def test_disk_fails_in_the_thread(self) -> None:
-        """
-        The disk's error is told as such.
-        """
-
-        def broken(fd: int, length: int, offset: int) -> bytes:
-            raise OSError(errno.EIO, "broken")
-
-        self.patch(pump.os, "pread", broken)
-        _, done = self.run_pump()
-        self.threads.run()
-        self.failureResultOf(done, DiskFailed)
-        self.assertEqual((self.consumer.registered, self.consumer.unregistered), (1, 1))
-
-    def given_up(self, end: Callable[[ReadingPump, Deferred[None]], object], error: type[Exception]) -> None:
-        running, done = self.run_pump()
-        end(running, done)
-        self.failureResultOf(done, error)
-        self.assertEqual((self.consumer.unregistered, self.threads.cancelled), (1, 1))
-        # The thread cannot be stopped; by the time it is done, the reader may be closed.
-        self.reader.close()
-        self.threads.run()
-        self.assertEqual(self.consumer.received, b"")
-
-    def test_cancelled_meanwhile(self) -> None:
-        """
-        A pump that is cancelled while a thread reads ends at once, and does not look at what was read.
-        """
-        self.given_up(lambda running, done: done.cancel(), CancelledError)
-
-    def test_reader_gone_meanwhile(self) -> None:
-        """
-        The same when the reader goes away.
-        """
-        self.given_up(lambda running, done: running.stopProducing(), ConnectionLost)

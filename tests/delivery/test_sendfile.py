@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import os
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.internet.protocol import Protocol
@@ -16,12 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from distributor.delivery import pump
 from distributor.delivery.pump import SendfilePump
-from distributor.model import DiskFailed, InThread, SourcesFailed
-from tests.delivery.readers import ScriptedReader, Threads, payload
+from distributor.model import DiskFailed, InThread
+from tests.delivery.readers import ScriptedReader, payload
 from tests.delivery.sockets import Line, Turns
-from tests.delivery.test_pump import Cache
+from tests.stored import in_thread
 
 #: Much more than the kernel's buffers take.
 CONTENT = payload(2_000_000)
@@ -75,7 +74,7 @@ class SendfileCase(SynchronousTestCase):
         self,
         start: int = 0,
         stop: int = len(CONTENT),
-        in_thread: InThread = maybeDeferred,  # type: ignore[assignment]
+        in_thread: InThread = in_thread,
         reader: ScriptedReader | None = None,
     ) -> tuple[SendfilePump, Deferred[None]]:
         """
@@ -113,7 +112,7 @@ class SendfilePumpTests(SendfileCase):
         """
         verifyObject(
             IPullProducer,
-            SendfilePump(self.reader, 0, 1, maybeDeferred, self.channel, self.transport, self.sent.append),
+            SendfilePump(self.reader, 0, 1, in_thread, self.channel, self.transport, self.sent.append),
         )
 
     def test_all_of_it(self) -> None:
@@ -271,252 +270,9 @@ class SendfilePumpTests(SendfileCase):
             def refuse(*_: object, number: int = number) -> int:
                 raise OSError(number, os.strerror(number))
 
-            self.patch(pump.os, "sendfile", refuse)
+            self.patch(os, "sendfile", refuse)
             _, done = self.pump()
             self.reactor.settle()
             expected = ConnectionLost if number in network else DiskFailed
             self.assertIsInstance(self.failureResultOf(done).value, expected, os.strerror(number))
             self.assert_given_back()
-
-
-class DisconnectionTests(SendfileCase):
-    """
-    The connection ends, or the answer is given up, in whatever state.
-    """
-
-    def assert_gone(self, done: Deferred[None]) -> None:
-        """
-        The pump has ended, once, and has left the dead connection alone.
-        """
-        self.failureResultOf(done, ConnectionLost)
-        self.assertEqual(self.channel.events[-1], "lost")
-        self.assertNotIn("resume", self.channel.events)
-        self.assertIsNone(self.transport.producer)
-        self.assertEqual((self.reactor.getReaders(), self.reactor.getWriters()), ([], []))
-
-    def test_while_it_flows(self) -> None:
-        """
-        The reader hangs up with bytes on their way.
-        """
-        running, done = self.pump()
-        self.fill(running)
-        self.line.hang_up(reset=True)
-        self.reactor.settle()
-        self.assert_gone(done)
-        came = running.offset
-        running.resumeProducing()
-        self.assertEqual(running.offset, came)
-
-    def test_while_it_waits(self) -> None:
-        """
-        The reader hangs up when there is nothing to send: the wait is given up, and bytes that arrive later go nowhere.
-        """
-        self.reader.arrive(10)
-        running, done = self.pump()
-        self.reactor.settle()
-        self.line.hang_up()
-        self.reactor.settle()
-        self.assert_gone(done)
-        self.assertEqual(self.reader.cancelled, 1)
-        self.reader.arrive(20)
-        self.assertEqual(running.offset, 10)
-
-    def test_while_it_is_cold(self) -> None:
-        """
-        The reader hangs up while a thread reads: by the time that it is done, socket and file may be gone.
-        """
-        self.patch(pump.os, "preadv", Cache().preadv)
-        threads = Threads()
-        running, done = self.pump(in_thread=threads)
-        self.reactor.settle()
-        self.line.hang_up()
-        self.reactor.settle()
-        self.assert_gone(done)
-        self.reader.close()
-        threads.run()
-        self.assertEqual((running.offset, threads.cancelled), (0, 1))
-
-    def test_while_the_head_goes_out(self) -> None:
-        """
-        The reader hangs up before it has got the whole head.
-        """
-        self.transport.write(payload(3_000_000))
-        running, done = self.pump()
-        self.reactor.settle()
-        self.assertEqual(running.offset, 0)
-        self.line.hang_up(reset=True)
-        self.reactor.settle()
-        self.failureResultOf(done, ConnectionLost)
-        self.assertEqual(self.channel.events, ["pause", "lost"])
-
-    def test_before_it_begins(self) -> None:
-        """
-        The reader has hung up already.
-        """
-        self.line.hang_up()
-        self.reactor.settle()
-        # Its handle is gone with the connection.
-        self.transport.getHandle = lambda: self.line._client
-        _, done = self.pump()
-        self.failureResultOf(done, ConnectionLost)
-        self.assertIsNone(self.transport.producer)
-
-    def test_cut(self) -> None:
-        """
-        A connection that this side cuts ends the pump in the same way.
-        """
-        running, done = self.pump()
-        self.fill(running)
-        self.transport.abortConnection()
-        came = running.offset
-        self.reactor.settle()
-        self.assert_gone(done)
-        self.assertEqual(running.offset, came)
-
-    def test_cancelled(self) -> None:
-        """
-        Cancelling stops a pump that flows, one that waits, and one whose file is cold; the connection is given back.
-        """
-        running, done = self.pump()
-        self.fill(running)
-        done.cancel()
-        self.failureResultOf(done, CancelledError)
-        self.assert_given_back()
-        came = running.offset
-        self.line.take(200_000)
-        self.reactor.settle()
-        self.assertEqual(running.offset, came)
-
-        self.reader.arrive(10)
-        _, done = self.pump()
-        self.reactor.settle()
-        self.line.take_until(lambda: self.reader.waiting)
-        done.cancel()
-        self.failureResultOf(done, CancelledError)
-        self.assertEqual(self.reader.cancelled, 1)
-        self.assert_given_back()
-
-        threads = Threads()
-        self.patch(pump.os, "preadv", Cache().preadv)
-        _, done = self.pump(in_thread=threads)
-        self.line.take_until(lambda: bool(threads.jobs))
-        done.cancel()
-        self.failureResultOf(done, CancelledError)
-        self.assertEqual(threads.cancelled, 1)
-        self.assert_given_back()
-
-    def test_ends_once(self) -> None:
-        """
-        Whatever is called after the end, nothing happens: the transport keeps its producer.
-        """
-        running, done = self.pump(0, 10)
-        self.reactor.settle()
-        self.successResultOf(done)
-        events = list(self.channel.events)
-        running.stopProducing()
-        running.resumeProducing()
-        self.assertEqual(self.channel.events, events)
-        self.assert_given_back()
-        self.assertEqual(self.sent, [10])
-
-
-class ColdSendfileTests(SendfileCase):
-    """
-    Before the kernel copies, a pump makes sure that it need not wait for the disk.
-    """
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.threads = Threads()
-        self.cache = Cache()
-        self.patch(pump.os, "preadv", self.cache.preadv)
-
-    def test_cold(self) -> None:
-        """
-        Each window is read by a thread once, and nothing of it is sent before.
-        """
-        self.patch(SendfilePump, "window", 800_000)
-        running, done = self.pump(in_thread=self.threads)
-        for start, stop in ((0, 800_000), (800_000, 1_600_000), (1_600_000, 2_000_000)):
-            self.line.take_until(lambda: bool(self.threads.jobs))
-            self.assertEqual(self.threads.jobs, [(os.pread, (self.reader.fd, stop - start, start))])
-            self.assertEqual(running.offset, start)
-            self.assertEqual(self.reactor.getWriters(), [], "the reactor has nothing to do for it")
-            self.cache.stop = stop
-            self.threads.run()
-        self.line.take_until(lambda: len(self.line.received) == len(CONTENT))
-        self.successResultOf(done)
-        self.assertTrue(self.line.received == CONTENT)
-
-    def test_half_cold(self) -> None:
-        """
-        A window whose beginning is in the cache is cold all the same; and while one is being sent, the next one is left
-        alone, however many turns it takes.
-        """
-        self.patch(SendfilePump, "window", 800_000)
-        self.cache.stop = 800_001
-        running, done = self.pump(in_thread=self.threads)
-        self.line.take_until(lambda: bool(self.threads.jobs))
-        self.assertEqual(running.offset, 800_000)
-        step = 128 * 1024
-        self.assertEqual(self.cache.asked[:8], [*range(0, 800_000, step), 799_999])
-        self.assertEqual(self.cache.asked[-2:], [800_000, 800_000 + step])
-        self.assertTrue(all(offset < 800_000 for offset in self.cache.asked[:-2]))
-        self.assertEqual(len(self.threads.jobs), 1)
-        done.cancel()
-        self.failureResultOf(done, CancelledError)
-
-    def test_forgotten(self) -> None:
-        """
-        What the cache forgets while the socket is full is read again, no more than what is left of the window.
-        """
-        self.patch(SendfilePump, "window", 800_000)
-        self.cache.stop = 800_000
-        running, done = self.pump(in_thread=self.threads)
-        self.fill(running)
-        self.cache.stop = 0
-        self.line.take_until(lambda: bool(self.threads.jobs))
-        came = running.offset
-        self.assertEqual(self.threads.jobs, [(os.pread, (self.reader.fd, 800_000 - came, came))])
-        self.threads.run()
-        self.assertGreater(running.offset, came, "what a thread has just read was not sent")
-        done.cancel()
-        self.failureResultOf(done, CancelledError)
-
-    def test_disk_fails_in_the_thread(self) -> None:
-        """
-        The disk's error is told as such; the connection is still good.
-        """
-
-        def broken(*_: object) -> bytes:
-            raise OSError(errno.EIO, "broken")
-
-        self.patch(pump.os, "pread", broken)
-        running, done = self.pump(in_thread=self.threads)
-        self.reactor.settle()
-        self.threads.run()
-        self.failureResultOf(done, DiskFailed)
-        self.assertEqual(running.offset, 0)
-        self.assert_given_back()
-
-    def test_disk_fails_in_the_probe(self) -> None:
-        """
-        So is one that shows in the probe.
-        """
-        self.cache._fails_with = OSError(errno.EIO, "broken")
-        _, done = self.pump(in_thread=self.threads)
-        self.reactor.settle()
-        self.failureResultOf(done, DiskFailed)
-        self.assertEqual(self.threads.jobs, [])
-
-    def test_reader_that_fails_later(self) -> None:
-        """
-        Bytes that are there are sent before a failure is told.
-        """
-        self.cache.stop = len(CONTENT)
-        self.reader = ScriptedReader(self, CONTENT, 1_000_000)
-        self.reader.fail(SourcesFailed("all of them"))
-        _, done = self.pump(in_thread=self.threads)
-        self.line.take_until(lambda: done.called)
-        self.failureResultOf(done, SourcesFailed)
-        self.line.take_until(lambda: len(self.line.received) == 1_000_000)

@@ -4,8 +4,10 @@ Tests for L{distributor.observe.sparse}.
 
 from __future__ import annotations
 
+from typing import cast
+
 from twisted.internet.task import Clock
-from twisted.logger import Logger, LogLevel, formatEvent
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.observe.sparse import INTERVAL_S, Sparse
@@ -20,9 +22,9 @@ class SparseTests(SynchronousTestCase):
         self.clock = Clock()
         self.told: list[str] = []
         self.levels: set[object] = set()
-        self.sparse = Sparse(self.clock, Logger("test", observer=self.remember))
+        self.sparse = Sparse(self.clock, Logger("test", observer=cast(ILogObserver, self.remember)))
 
-    def remember(self, event: dict[str, object]) -> None:
+    def remember(self, event: LogEvent) -> None:
         self.told.append(formatEvent(event))
         self.levels.add(event["log_level"])
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from attrs import evolve, frozen
 from twisted.internet.address import IPv4Address
@@ -27,7 +27,7 @@ from distributor.transfer import Downloads
 from distributor.web.asset import Assets
 from distributor.web.gate import Gate
 from distributor.web.public_api import PublicApi, PublicSite
-from tests.stored import started_store
+from tests.stored import in_thread, started_store
 from tests.upstream import Upstream
 
 #: Storage nodes are not tried again: how that goes is shown in tests.transfer.test_download.
@@ -163,8 +163,9 @@ class Wire(StringTransport):
             self._end_soon("closed")
 
     def abortConnection(self) -> None:
+        # As with a real one, this is not the orderly end that is called disconnecting.
+        self.disconnected = True
         self._end_soon("cut")
-        super().abortConnection()
 
     def _end_soon(self, how: str) -> None:
         if self.ended is None:
@@ -291,7 +292,7 @@ class NodeInMemory:
         most_answers: int = 100,
         at_once: int = 10,
         queue_length: int = 10,
-        in_thread: InThread = cast(InThread, maybeDeferred),
+        in_thread: InThread = in_thread,
     ) -> None:
         self.case = case
         self.clock = Clock()

@@ -174,7 +174,7 @@ class RoutesTests(PublicApiCase):
         self.assertEqual(self.node.ask("/api/v1/asset/%C3%A4").status, 404)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(st.data())
     def test_any_host(self, data: st.DataObject) -> None:
         """
@@ -193,7 +193,7 @@ class RoutesTests(PublicApiCase):
         self.assertEqual((answer.status, json.loads(answer.body)), (200, STATUS))
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(st.binary(min_size=1, max_size=40))
     def test_any_path(self, raw: bytes) -> None:
         """
@@ -216,6 +216,24 @@ class RoutesTests(PublicApiCase):
         self.assertEqual((answer.status, json.loads(answer.body)), (200, STATUS))
         self.assertEqual(self.node.ask("http://node/api/v1/asset/7?download").body, CONTENT)
         self.assertEqual(self.node.ask("HTTP://node").body, self.node.ask("/", host=b"node").body)
+
+
+class OldClientsTests(PublicApiCase):
+    """
+    Clients that speak HTTP/1.0.
+    """
+
+    def test_answered_and_closed(self) -> None:
+        """
+        They need not say by which name they know the node; the connection ends behind the answer.
+        """
+        for path, start in ((ASSET, CONTENT[:10]), ("/healthz", b"ok\n")):
+            visit = self.node.visit()
+            visit.wire.protocol.dataReceived(b"GET %s HTTP/1.0\r\n\r\n" % path.encode("ascii"))
+            self.node.settle()
+            head, _, body = visit.wire.received.partition(b"\r\n\r\n")
+            self.assertTrue(head.startswith(b"HTTP/1.0 200 "), head)
+            self.assertEqual((body[:10], visit.wire.ended), (start, "closed"))
 
 
 class MethodsTests(PublicApiCase):
