@@ -5,10 +5,11 @@ What a request is answered from: the store, else a download in progress, else th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 from attrs import evolve, frozen
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from distributor.cache import Store
@@ -190,11 +191,14 @@ class Node:
         *,
         largest_cached: int | None,
         patience_s: float,
+        most_passages: int,
     ) -> None:
         """
         @param trouble: where a failing disk is told of.
         @param largest_cached: larger objects are passed through; in bytes.
         @param patience_s: for how long a reader waits for its first byte.
+        @param most_passages: how many answers may be passed through at once. Each keeps a connection for as long as its
+            viewer takes, and downloads must not wait for that.
         """
         self._store = store
         self._downloads = downloads
@@ -204,6 +208,7 @@ class Node:
         self.in_thread = in_thread
         self._largest_cached = largest_cached
         self._patience_s = patience_s
+        self._passing = DeferredSemaphore(most_passages)
         self.trouble = trouble
 
     async def find(self, object_id: str) -> Found:
@@ -224,7 +229,15 @@ class Node:
             return Found(download.object, download.cache_state, download.media_type, download.listing)
         began = self._clock.seconds()
         listing = await self.lookup(object_id)
-        return Found(listing.object, CacheState.MISS, listing.object.type, listing, self._clock.seconds() - began)
+        took_s = self._clock.seconds() - began
+        return Found(listing.object, self._cold_state(listing.object), listing.object.type, listing, took_s)
+
+    def _cold_state(self, object: DataObject) -> CacheState:
+        """
+        C{PENDING} for a file that another program has left here, as all that is to be done is to verify it.
+        """
+        adoptable = self._store.unverified.get(object.id) == object.size
+        return CacheState.PENDING if adoptable else CacheState.MISS
 
     async def lookup(self, object_id: str) -> Listing:
         """
@@ -273,7 +286,8 @@ class Node:
         unreadable = self._store.get(found.object.id) is not None
         if unreadable or not self.keeps(found.object):
             return Opened(self, found, CacheState.MISS, None, None)
-        return Opened(self, found, CacheState.MISS, self._downloads.start(listing, ranges), None)
+        state = self._cold_state(found.object)
+        return Opened(self, found, state, self._downloads.start(listing, ranges), None)
 
     async def _open_stored(self, found: Found) -> Opened | None:
         object_id = found.object.id
@@ -294,10 +308,7 @@ class Node:
 
         @raise Overloaded: it has taken too long.
         """
-        try:
-            await reader.wait(offset).addTimeout(self._patience_s, self._clock)
-        except TimeoutError as error:
-            raise Overloaded(f"no byte within {self._patience_s:g} s") from error
+        await self._in_time(reader.wait(offset))
 
     async def passage(self, found: Found, wanted: ByteRange, reader: IReader | None) -> Passage:
         """
@@ -313,13 +324,25 @@ class Node:
             if wanted.start and not await self._take_in(hasher, reader, wanted.start):
                 hasher = None
         hash_line = HashLine(hasher, self.in_thread) if hasher is not None else None
-        passage = Passage(listing, wanted, self._storage_nodes, self._clock, hash_line)
+        await self._in_time(self._passing.acquire())
+        passage = Passage(
+            listing, wanted, self._storage_nodes, self._clock, hash_line, self._patience_s, self._passing.release
+        )
         try:
-            await passage.ready()
+            await self._in_time(passage.ready())
         except BaseException:
             passage.close()
             raise
         return passage
+
+    async def _in_time(self, waiting: Deferred[Any]) -> None:
+        """
+        @raise Overloaded: it has taken too long.
+        """
+        try:
+            await waiting.addTimeout(self._patience_s, self._clock)
+        except TimeoutError as error:
+            raise Overloaded(f"no byte within {self._patience_s:g} s") from error
 
     async def _take_in(self, hasher: Hasher, reader: IReader | None, stop: int) -> bool:
         """

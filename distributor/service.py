@@ -83,6 +83,7 @@ class Distributor(Service):
         page_policy: str,
         environ: Mapping[str, str],
         announce: Callable[[list[IListeningPort]], None],
+        give_up: Callable[[str], None],
         *,
         at_terminal: bool = False,
     ) -> None:
@@ -91,6 +92,7 @@ class Distributor(Service):
         @param endpoints: where the public API listens.
         @param page: what C{GET /} shows, made from the origin under which the visitor knows this node.
         @param announce: is told once the node serves.
+        @param give_up: is told why the node cannot start after all, and ends the process.
         @param at_terminal: somebody watches, who wants to see how downloads get on.
         @raise DistributorError: the manifest is wrong, or the directories cannot be used.
         @raise OSError: a file cannot be read.
@@ -100,6 +102,8 @@ class Distributor(Service):
         self._endpoints = endpoints
         self._environ = environ
         self._announce = announce
+        self._give_up = give_up
+        self._hurried = False
         self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] | None = None
         self._hurry: Deferred[None] | None = None
@@ -147,6 +151,7 @@ class Distributor(Service):
             trouble,
             largest_cached=limits.max_cached_item_bytes,
             patience_s=limits.pending_download_timeout_s,
+            most_passages=max(1, limits.max_concurrent_outbound_connections // 2),
         )
         self._backlog = Backlog(self._store, self._downloads, node.lookup)
         self._catching_up: Deferred[None] | None = None
@@ -251,8 +256,10 @@ class Distributor(Service):
             self._log.failure("catching up", failure)
 
     def _could_not_start(self, failure: Failure) -> None:
-        self._log.failure("the node cannot start", failure)
-        self._reactor.stop()
+        error = failure.value
+        if not isinstance(error, (DistributorError, OSError)):
+            self._log.failure("the node cannot start", failure)
+        self._give_up(why(error) if isinstance(error, Exception) else repr(error))
 
     async def _reload(self) -> None:
         notify(RELOADING, self._environ)
@@ -271,6 +278,7 @@ class Distributor(Service):
         """
         Do not wait any longer for answers in progress.
         """
+        self._hurried = True
         if self._hurry is not None:
             self._hurry.cancel()
 
@@ -322,8 +330,8 @@ class Distributor(Service):
 
         @return: whether it was enough.
         """
-        if done.called:
-            return True
+        if done.called or self._hurried:
+            return done.called
         self._hurry = done.addTimeout(patience_s, self._reactor)
         try:
             await done

@@ -21,7 +21,6 @@ from distributor.config import (
     Directories,
     Limits,
     PublicAPI,
-    Sources,
     directories,
     find_config,
     load_config,
@@ -48,7 +47,6 @@ limits:
   drainTimeoutSec: 0
 publicApi: {port: 0, showDownloads: true}
 catalogue: {manifest: ../manifest.yml}
-sources: {allowPrivateAddresses: true}
 buckets: [0:1, 7, "8"]
 workerId: 3
 """
@@ -147,7 +145,6 @@ class ParseTests(SynchronousTestCase):
         self.assertIsInstance(config.limits.drain_timeout_s, float)
         self.assertEqual(config.public_api, PublicAPI(port=0, show_downloads=True))
         self.assertEqual(config.catalogue, Catalogue(manifest=Path("/etc/node/../manifest.yml")))
-        self.assertEqual(config.sources, Sources(allow_private_addresses=True))
         self.assertEqual(config.buckets, ("0:1", 7, "8"))
         self.assertEqual(config.worker_id, 3)
 
@@ -163,7 +160,6 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(config.limits.max_inbound_connections, 10_000)
         self.assertEqual(config.limits.drain_timeout_s, 30.0)
         self.assertEqual(config.public_api.port, 3334)
-        self.assertFalse(config.sources.allow_private_addresses)
         self.assertEqual((config.buckets, config.worker_id), (None, None))
 
     def test_json(self) -> None:

@@ -101,6 +101,7 @@ class NodeTests(SynchronousTestCase):
             trouble,
             largest_cached=largest_cached,
             patience_s=PATIENCE_S,
+            most_passages=2,
         )
 
     def find(self, object_id: str = "7") -> Deferred[Found]:

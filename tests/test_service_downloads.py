@@ -16,7 +16,8 @@ from distributor.config import Config
 from distributor.service import _camel_case
 from distributor.transfer import Progress
 from distributor.web import errors
-from tests.test_service import CAME, CONTENT, DRAIN_S, STALL, TIMEOUT_S, ServiceCase
+from tests.service_in_memory import CAME, CONTENT, STALL, ServiceCase
+from tests.upstream import TIMEOUT_S
 
 DOWNLOADS = "/api/v1/downloads"
 
@@ -89,7 +90,7 @@ class DownloadsTests(ServiceCase):
         self.assertEqual(self.ask(DOWNLOADS, method="HEAD").status, 200)
         self.clock.advance(2)
         self.assertEqual((self.said()[0]["bytesPerSecond"], self.said()[0]["secondsLeft"]), (0, None))
-        self.advance(TIMEOUT_S)
+        self.advance(TIMEOUT_S - 4)
         self.assertEqual(self.said(), [])
         visit.lose()
         self.stopped(node)
@@ -98,9 +99,7 @@ class DownloadsTests(ServiceCase):
         """
         The document knows each state that there is, and no other.
         """
-        progress = Progress(
-            id="7", state="", size=10, present=1, rate=1.5, readers=0, sources=(), seconds_left=6.04
-        )
+        progress = Progress(id="7", state="", size=10, present=1, rate=1.5, readers=0, sources=(), seconds_left=6.04)
         for state in ("queued", "filling", "replacing", "verified", "ended"):
             schema().validate({"downloads": [_camel_case(evolve(progress, state=state))]})
         self.assertFalse(schema().is_valid({"downloads": [_camel_case(progress)]}))
@@ -116,12 +115,12 @@ class DownloadsTests(ServiceCase):
                 node.privilegedStartService()
                 node.startService()
                 self.settle()
-                self.clock.pump([1.0] * 7)
+                self.clock.pump([1.0] * 6)
                 self.faults.next.append(STALL)
                 visit = self.visit()
                 visit.send("/api/v1/asset/7")
                 self.clock.pump([1.0] * 4)
-                self.advance(TIMEOUT_S)
+                self.advance(1)
                 self.clock.pump([1.0] * 7)
                 visit.lose()
                 self.stopped(node)
@@ -152,8 +151,7 @@ class GoingOnTests(ServiceCase):
         done = node.stopService()
         self.settle()
         if not leave:
-            # Time for the reader, which is not enough: that ends before the storage node's.
-            self.advance(DRAIN_S)
+            node.hurry()
         self.settle()
         self.successResultOf(done)
         node._lock.release()

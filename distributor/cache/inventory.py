@@ -161,7 +161,7 @@ class Inventory:
 
     def interrupted(self) -> list[str]:
         """
-        The ids of unfinished objects for the rest of which somebody waited, and of those that only have to be verified.
+        The ids of unfinished objects for the rest of which somebody waited, and of those that have only to be verified.
         """
         partials = ((object_id, item) for object_id, item in self._wanted.items() if isinstance(item, Partial))
         return [object_id for object_id, item in partials if item.readers or item.extents == ((0, item.size),)]

@@ -90,8 +90,7 @@ class Store:
 
     def interrupted(self) -> list[str]:
         """
-        The ids of unfinished objects for the rest of which somebody waited when they were left, and of those that have
-        no more than to be verified.
+        The ids of unfinished objects for the rest of which somebody waited, and of those that have only to be verified.
         """
         return self._inventory.interrupted()
 

@@ -89,7 +89,7 @@ class _Abruptly(ProtocolWrapper):
 
     def loseConnection(self) -> None:
         self.disconnecting = True
-        self.transport.abortConnection()
+        self.transport.abortConnection()  # type: ignore[union-attr]
 
 
 class _AbruptFactory(WrappingFactory[_Abruptly]):
@@ -108,10 +108,14 @@ class _Abrupt:
         self._endpoint = endpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        connected: Deferred[_Abruptly] = self._endpoint.connect(
-            _AbruptFactory(protocolFactory)  # type: ignore[no-untyped-call]
-        )
-        return connected.addCallback(lambda abruptly: abruptly.wrappedProtocol)
+        factory = _AbruptFactory(protocolFactory)  # type: ignore[no-untyped-call]
+        connected: Deferred[IProtocol] = self._endpoint.connect(factory)
+        return connected.addCallback(_unwrapped)
+
+
+def _unwrapped(abruptly: IProtocol) -> IProtocol:
+    protocol: IProtocol = abruptly.wrappedProtocol  # type: ignore[attr-defined]
+    return protocol
 
 
 def _bound(protocol: IProtocol) -> IProtocol:

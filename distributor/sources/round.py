@@ -33,7 +33,7 @@ class Round:
         """
         if self._progressed and len(self._failures) == len(self._nodes):
             self.restart()
-        left = [node for node in self._nodes if node not in self._failures]
+        left = self.left()
         if left:
             return min(left, key=rank)
         if not self._nodes:
@@ -42,6 +42,12 @@ class Round:
         if all(timed_out for _, timed_out in self._failures.values()):
             raise SourcesTimedOut(reasons)
         raise SourcesFailed(reasons)
+
+    def left(self) -> list[StorageNode]:
+        """
+        The nodes that have not failed in this round.
+        """
+        return [node for node in self._nodes if node not in self._failures]
 
     def restart(self) -> None:
         """

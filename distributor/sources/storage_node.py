@@ -25,6 +25,10 @@ from distributor.model import ByteRange, DistributorError, StorageNode
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,20})-([0-9]{1,20})/(?:([0-9]{1,20})|\*)\Z")
 
 
+#: For so long, in seconds, what a node gave is a measure for what others give.
+LATELY_S = 60.0
+
+
 class SourceError(DistributorError):
     """
     A storage node did not give what it was asked for.
@@ -80,7 +84,7 @@ class StorageNodes:
         self._places = DeferredSemaphore(at_once)
         self._ignoring_ranges: set[str] = set()
         self._lies: dict[str, int] = {}
-        self._rates: dict[str, float] = {}
+        self._rates: dict[str, tuple[float, float]] = {}
         self.timeout_s = timeout_s
 
     # What was learned of each node.
@@ -116,13 +120,21 @@ class StorageNodes:
         """
         What C{node} gives at present, in bytes per second.
         """
-        self._rates[node.endpoint] = rate
+        self._rates[node.endpoint] = rate, self._clock.seconds()
+
+    def forget_rate(self, node: StorageNode) -> None:
+        """
+        What C{node} gave is no measure any more: it has failed.
+        """
+        self._rates.pop(node.endpoint, None)
 
     def best_rate(self, nodes: Iterable[StorageNode]) -> float | None:
         """
         What the best of C{nodes} lately gave; L{None} where that is not known of any.
         """
-        return max((self._rates[node.endpoint] for node in nodes if node.endpoint in self._rates), default=None)
+        now = self._clock.seconds()
+        known = (self._rates[node.endpoint] for node in nodes if node.endpoint in self._rates)
+        return max((rate for rate, noted_at in known if now - noted_at <= LATELY_S), default=None)
 
     async def take_place(self) -> None:
         """

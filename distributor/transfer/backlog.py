@@ -9,8 +9,13 @@ from collections.abc import Awaitable, Callable
 from twisted.logger import Logger
 
 from distributor.cache import Store
-from distributor.model import CatalogueUnavailable, DistributorError, Listing
+from distributor.model import CatalogueUnavailable, DistributorError, Listing, Overloaded
+from distributor.transfer.download import Download
 from distributor.transfer.downloads import Downloads
+
+
+#: How many interrupted downloads go on at once: those whom viewers wait for have the other places.
+_AT_ONCE = 4
 
 
 class Backlog:
@@ -36,8 +41,12 @@ class Backlog:
         interrupted = self._store.interrupted()
         if interrupted:
             self._log.info("going on with {count} interrupted downloads", count=len(interrupted))
+        going: list[Download] = []
         for object_id in interrupted:
-            await self._begin(object_id)
+            if len(going) == _AT_ONCE:
+                await self._downloads.over(going.pop(0))
+            if await self._begin(object_id) and (download := self._downloads.get(object_id)) is not None:
+                going.append(download)
         unverified = list(self._store.unverified)
         if unverified:
             self._log.info("verifying {count} files", count=len(unverified))
@@ -55,7 +64,7 @@ class Backlog:
             listing = await self._lookup(object_id)
             if self._downloads.get(object_id) is None and self._store.get(object_id) is None:
                 self._downloads.start(listing, ()).close()
-        except CatalogueUnavailable as error:
+        except (CatalogueUnavailable, Overloaded) as error:
             self._log.warn("object {id} has to wait: {error}", id=object_id, error=error)
             return False
         except DistributorError as error:

@@ -23,6 +23,7 @@ class Copies:
         self._sources = tuple(sources)
         self._inherited = inherited
         self._left: list[StorageNode] | None = None
+        self._replacements = 0
         self._mixed: Mapping[StorageNode, Extents] = {}
 
     def next(self, brought: Mapping[StorageNode, Extents], blame: Callable[[StorageNode], None]) -> StorageNode | None:
@@ -43,12 +44,18 @@ class Copies:
         if not mixed:
             for node in brought:
                 blame(node)
+        self._replacements += 1
         return self._left.pop(0) if self._left else None
 
     def tell_apart(self, differences: Extents, blame: Callable[[StorageNode], None]) -> None:
         """
         A copy was right: blame those who brought what differs from it.
+
+        @param differences: where each copy differed from the one before; so they tell of the first one only if the
+            second was right.
         """
+        if self._replacements > 1:
+            return
         for node, part in self._mixed.items():
             if part.overlaps(differences):
                 blame(node)

@@ -87,15 +87,23 @@ class Filler:
         for start in range(0, len(data), _COMPARED):
             old, new = before[start : start + _COMPARED], data[start : start + _COMPARED]
             if old != new:
-                differing = [at for at in range(len(new)) if old[at : at + 1] != new[at : at + 1]]
-                first = offset + start
-                self.differences = self.differences.add(first + differing[0], first + differing[-1] + 1)
+                first, last = _ends(old.ljust(len(new), b"\0"), new)
+                self.differences = self.differences.add(offset + start + first, offset + start + last + 1)
 
     def digest(self) -> bytes:
         """
         The hash of what has been taken in.
         """
         return self._hasher.digest()
+
+
+def _ends(old: bytes, new: bytes) -> tuple[int, int]:
+    """
+    The first and the last place at which two strings of one length differ. Most that differ do so near both ends.
+    """
+    places = range(len(new))
+    first = next((at for at in places if old[at] != new[at]), 0)
+    return first, next((at for at in reversed(places) if old[at] != new[at]), len(new) - 1)
 
 
 def _write_all(fd: int, offset: int, data: bytes) -> None:
@@ -143,6 +151,7 @@ class DiskWriter:
         self._queue: list[Chunk] = []
         self._busy = False
         self._closed = False
+        self._next_hasher: Hasher | None = None
         self._waiting_for_idle: list[Deferred[None]] = []
         self.queued = 0
         self.hashed = 0
@@ -185,17 +194,27 @@ class DiskWriter:
 
     def start_over(self, hasher: Hasher) -> None:
         """
-        Take another copy of the object, over the one that is in the file. Nothing may be queued.
+        Take another copy of the object, over the one that is in the file; of which what is queued is forgotten.
         """
-        assert not self._busy and not self._queue
-        self._filler.start_over(hasher)
+        self._queue.clear()
+        self.queued = 0
         self.extents = Extents()
         self.hashed = 0
+        if self._busy:
+            self._next_hasher = hasher
+        else:
+            self._filler.start_over(hasher)
 
     def _wrote(self, hashed: int, extents: Extents) -> None:
+        self._job_ended()
+        if self._next_hasher is not None:
+            # What has just been written is of the copy before.
+            self._filler.start_over(self._next_hasher)
+            self._next_hasher = None
+            self.run()
+            return
         self.extents = extents
         self.hashed = hashed
-        self._job_ended()
         if not self._closed:
             if self._queue:
                 # The next job runs in its thread while the reactor tells the readers of this one.

@@ -10,6 +10,7 @@ from enum import Enum
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from distributor.cache import Allocation, Store
 from distributor.model import (
@@ -286,6 +287,13 @@ class Download:
         """
         self._fail(Overloaded("shutting down"))
 
+    def abandon(self, error: DistributorError) -> None:
+        """
+        Something has gone wrong that nobody has thought of, and L{run} is over: tell the readers at least.
+        """
+        self._filled.addErrback(lambda _: None)
+        self._fail(error)
+
     def _fail(self, error: DistributorError) -> None:
         if self._state in (State.VERIFIED, State.ENDED):
             return
@@ -302,7 +310,14 @@ class Download:
         self._waiters.wake()
         self._filled.errback(error)
 
-    # What the filling tells.
+    # What the filling tells, and asks.
+
+    @property
+    def is_read(self) -> bool:
+        """
+        Whether there is a reader who wants anything: a prefetch does not.
+        """
+        return any(reader.wants_anything for reader in self._readers)
 
     def readings(self) -> list[Reading]:
         """
@@ -358,9 +373,7 @@ class Download:
             recorded = self._recording.run(
                 Deferred.fromCoroutine, self._allocation.record(self.extents.runs, len(self._readers))
             )
-            recorded.addErrback(
-                lambda failure: self._log.failure("recording the extents of object {id}", failure, id=self.object.id)
-            )
+            recorded.addErrback(self._not_recorded)
         elif grown and self._next_record is None:
             # It may be long before more comes.
             self._next_record = self._clock.callLater(RECORD_EVERY_S, self._record_now)
@@ -369,3 +382,11 @@ class Download:
         self._next_record = None
         if self._state is State.FILLING:
             self._record()
+
+    def _not_recorded(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, DiskFailed):
+            # What has not reached the disk once is not going to be kept.
+            self._fail(error)
+        else:
+            self._log.failure("recording the extents of object {id}", failure, id=self.object.id)

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from distributor.cache import Store
-from distributor.model import ByteRange, InThread, Listing, Overloaded
+from distributor.model import ByteRange, DistributorError, InThread, Listing, Overloaded
 from distributor.observe import Sparse
 from distributor.sources import StorageNodes
 from distributor.transfer.download import Download
@@ -55,6 +55,7 @@ class Downloads:
         self._downloads: dict[str, Download] = {}
         self._queue: list[Download] = []
         self._waiting_for_end: dict[Download, list[Deferred[None]]] = {}
+        self._choosing = False
         self._stopping = False
 
     def __len__(self) -> int:
@@ -98,14 +99,20 @@ class Downloads:
         """
         Let those run whose turn it is: the oldest that somebody waits for, else the oldest.
         """
+        if self._choosing:
+            # One that is over at once comes here again: the loop below goes on by itself.
+            return
+        self._choosing = True
         while self._queue and len(self._downloads) - len(self._queue) < self._at_once:
             download = min(self._queue, key=lambda each: each.reader_count == 0)
             self._queue.remove(download)
             Deferred.fromCoroutine(download.run()).addBoth(self._ended, download)
+        self._choosing = False
 
     def _ended(self, result: object, download: Download) -> None:
         if isinstance(result, Failure):
             self._log.failure("download of object {id}", result, id=download.object.id)
+            download.abandon(DistributorError("unexpected trouble"))
         del self._downloads[download.object.id]
         self._next()
         for waiting in self._waiting_for_end.pop(download, ()):

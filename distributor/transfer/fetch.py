@@ -39,8 +39,8 @@ _CRAWL_AFTER_S = 5.0
 _CRAWL_FACTOR = 10
 
 #: Between two rounds of storage nodes, in seconds; doubled each time up to the second.
-_FIRST_DELAY_S = 0.5
-_LONGEST_DELAY_S = 15.0
+FIRST_DELAY_S = 0.5
+LONGEST_DELAY_S = 15.0
 
 
 class Sink(TypingProtocol):
@@ -56,6 +56,9 @@ class Sink(TypingProtocol):
 
     def answered(self, type: str | None) -> None:
         """A storage node has answered, and says so of the media type."""
+
+    def planned(self) -> None:
+        """The plan has been asked, and carried out."""
 
     def fetch_failed(self, error: SourcesFailed) -> None:
         """No storage node goes on. Comes once, last."""
@@ -98,7 +101,7 @@ class Fetch:
         self._next_plan: IDelayedCall | None = None
         self._next_tick: IDelayedCall | None = None
         self._retry: IDelayedCall | None = None
-        self._delay_s = _FIRST_DELAY_S
+        self._delay_s = FIRST_DELAY_S
         self._progressed_at: float | None = None
         self._fruitful: set[Segment] = set()
         self._held = False
@@ -144,7 +147,10 @@ class Fetch:
         """
         Whether a segment in progress brings the byte at C{offset}.
         """
-        return any(segment.position <= offset < segment.stop_offset for segment in self.segments.values())
+        return any(
+            segment.position <= offset < segment.stop_offset and segment.paused_s is None
+            for segment in self.segments.values()
+        )
 
     def stop(self) -> None:
         """
@@ -169,7 +175,8 @@ class Fetch:
 
     def _act(self) -> None:
         self._next_plan = None
-        limits = Limits(ranges=any(not self._nodes.ignores_ranges(source) for source in self._sources))
+        sources = self._round.left() or self._sources
+        limits = Limits(ranges=any(not self._nodes.ignores_ranges(source) for source in sources))
         readings = self._sink.readings()
         for action in plan(self._object.size, self.arrived, self._running(), readings, limits):
             if self._over or self._waits():
@@ -178,6 +185,7 @@ class Fetch:
         missing = {at for each in readings if (at := self.arrived.stop_at(each.offset)) < each.stop}
         for segment in self.segments.values():
             segment.waited = any(segment.position <= offset < segment.stop_offset for offset in missing)
+        self._sink.planned()
         if self.segments and self._next_tick is None:
             self._next_tick = self._clock.callLater(_TICK_S, self._tick)
 
@@ -194,6 +202,7 @@ class Fetch:
                 segment.bound(stop)
             case Stop(key):
                 del self.segments[key]
+                self._fruitful.discard(segment)
                 segment.stop()
             case Pause():
                 segment.pause()
@@ -205,6 +214,10 @@ class Fetch:
             node = self._round.choose(lambda node: self._rank(node, offset))
         except SourcesFailed as error:
             self._none_left(error)
+            return
+        if self._nodes.ignores_ranges(node) and any(segment.is_whole for segment in self.segments.values()):
+            # It would give from the beginning what comes from there already.
+            self._none_left(SourcesFailed(f"{node.endpoint}: ignores Range"))
             return
         wanted = ByteRange(offset, stop)
         segment = Segment(self._nodes, node, self._object.id, self._object.size, wanted, self, self._clock)
@@ -225,7 +238,7 @@ class Fetch:
             return
         if self.segments:
             # Others are still at it, and this one has its turn before long.
-            self._retry = self._clock.callLater(self._delay_s, self._try_again)
+            self._retry_later()
             return
         now = self._clock.seconds()
         if self._progressed_at is None or now - self._progressed_at >= self._patience_s:
@@ -238,8 +251,11 @@ class Fetch:
             delay=self._delay_s,
             error=error,
         )
+        self._retry_later()
+
+    def _retry_later(self) -> None:
         self._retry = self._clock.callLater(self._delay_s, self._try_again)
-        self._delay_s = min(2 * self._delay_s, _LONGEST_DELAY_S)
+        self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
 
     def _waits(self) -> bool:
         """
@@ -254,17 +270,17 @@ class Fetch:
 
     def _tick(self) -> None:
         self._next_tick = None
-        for segment in list(self.segments.values()):
-            rate = segment.rate
-            if rate is None:
-                continue
-            best = self._nodes.best_rate(other for other in self._sources if other != segment.node)
-            if self._clock.seconds() - segment.began_at < _CRAWL_AFTER_S:
-                continue
+        now = self._clock.seconds()
+        old = [segment for segment in self.segments.values() if now - segment.began_at >= _CRAWL_AFTER_S]
+        for node in dict.fromkeys(segment.node for segment in old if segment.rate is not None):
+            rate = sum(segment.rate or 0.0 for segment in self.segments.values() if segment.node == node)
+            best = self._nodes.best_rate(other for other in self._sources if other != node)
             # Of one that crawls, too: what it gave in better times is no measure for others any more.
-            self._nodes.note_rate(segment.node, rate)
-            if best is not None and segment.waited and rate * _CRAWL_FACTOR < best:
-                self._drop(segment, SourceError(f"crawls at {rate:.0f} bytes/s"))
+            self._nodes.note_rate(node, rate)
+            if best is not None and rate * _CRAWL_FACTOR < best:
+                for segment in old:
+                    if segment.node == node and segment.waited:
+                        self._drop(segment, SourceError(f"crawls at {rate:.0f} bytes/s"))
         self.plan_soon()
         if self.segments:
             self._next_tick = self._clock.callLater(_TICK_S, self._tick)
@@ -276,19 +292,20 @@ class Fetch:
         if body.start == segment.wanted.start and body.stop == segment.wanted.stop:
             return
         self._nodes.remember_ignoring_ranges(segment.node)
-        if any(not self._nodes.ignores_ranges(source) for source in self._sources):
+        if any(not self._nodes.ignores_ranges(source) for source in self._round.left()):
             if body.start != segment.wanted.start:
                 self._drop(segment, SourceError("ignores Range"))
             elif len(self.segments) == 1:
                 # Nothing is lost: it goes on to the end.
                 segment.extend()
             return
-        # The only kind that there is: all that is missing comes from one answer, the one that is furthest, and what that
+        # The only kind that there is: all that is missing comes from one answer, the one that is furthest, and what it
         # brings again is passed over.
         base = max((each for each in self.segments.values() if each.is_whole), key=lambda each: each.position)
         for key, other in list(self.segments.items()):
             if other is not base:
                 del self.segments[key]
+                self._fruitful.discard(other)
                 other.stop()
         base.extend()
         self.plan_soon()
@@ -302,8 +319,10 @@ class Fetch:
             whole = stop - start == len(data)
             self.arrived = self.arrived.add(start, stop)
             self._progressed_at = self._clock.seconds()
-            self._delay_s = _FIRST_DELAY_S
-            self._fruitful.add(segment)
+            if segment not in self._fruitful:
+                # Only so: the bytes of one that runs say nothing of when another will be answered.
+                self._delay_s = FIRST_DELAY_S
+                self._fruitful.add(segment)
             self.brought[segment.node] = self.brought.get(segment.node, Extents()).add(start, stop)
             self._sink.received(start, data if whole else data[start - offset : stop - offset])
 
@@ -322,6 +341,7 @@ class Fetch:
                 error=error,
             )
             self._round.failed(segment.node, str(error), timed_out=error.timed_out)
+            self._nodes.forget_rate(segment.node)
         elif segment.mean_rate is not None:
             # Most are over before they are old: else nothing would be known of a fast node.
             self._nodes.note_rate(segment.node, segment.mean_rate)

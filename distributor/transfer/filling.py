@@ -43,6 +43,10 @@ class Owner(TypingProtocol):
     Whom a filling serves.
     """
 
+    @property
+    def is_read(self) -> bool:
+        """Whether there is a reader."""
+
     def readings(self) -> list[Reading]:
         """What readers want, those who came first first."""
 
@@ -161,7 +165,7 @@ class Filling:
         A reader has come, waits, or has left.
         """
         if not self._over:
-            if self._owner.readings():
+            if self._owner.is_read:
                 # What is there may have to be hashed first, and that was nobody's concern before.
                 self._writer.run()
             self._fetch.plan_soon()
@@ -181,6 +185,10 @@ class Filling:
         if readings and self.media_type is None and self._object.type is None:
             # They need the first bytes, too.
             readings.append(Reading(0, min(SNIFFED, self._object.size)))
+        arrived, size = self._fetch.arrived, self._object.size
+        if any(arrived.stop_at(each.offset) == size for each in readings):
+            # The last byte is withheld until the whole is verified: who waits for that waits for all that is missing.
+            readings.append(Reading(arrived.stop_at(0), size))
         return readings
 
     def answered(self, type: str | None) -> None:
@@ -196,6 +204,13 @@ class Filling:
         self._writer.write(offset, data)
         if self._writer.queued > HIGH_WATER:
             self._fetch.hold()
+
+    def planned(self) -> None:
+        """
+        Other segments may run than before: perhaps nothing brings any more what a reader waits for to know the type.
+        """
+        if self.media_type is None and not self._over:
+            self._owner.progressed()
 
     def fetch_failed(self, error: SourcesFailed) -> None:
         """
@@ -230,7 +245,7 @@ class Filling:
         """
         Hash what is in the file and was not hashed when it came; for nobody, only so fast.
         """
-        if len(self._fetch.arrived) < self._object.size or self._owner.readings():
+        if len(self._fetch.arrived) < self._object.size or self._owner.is_read:
             self._writer.run()
         elif self._next_read_back is None:
             length = min(READ_BACK, self._object.size - self._writer.hashed)

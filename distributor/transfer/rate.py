@@ -21,6 +21,7 @@ class Rate:
     def __init__(self, now: float) -> None:
         # When so many bytes had come in all, at most one mark for each SHORTEST_S.
         self._marks: deque[tuple[float, int]] = deque([(now, 0)])
+        self._last_at = now
         self.total = 0
 
     def add(self, now: float, length: int) -> None:
@@ -28,6 +29,7 @@ class Rate:
         So many bytes have come.
         """
         self.total += length
+        self._last_at = now
         if now - self._marks[-1][0] >= SHORTEST_S:
             self._marks.append((now, self.total))
             while now - self._marks[0][0] > WINDOW_S and len(self._marks) > 2:
@@ -40,6 +42,8 @@ class Rate:
         # Not down to a mark that is too young: a trickle is no news with each of its drops.
         while now - self._marks[0][0] > WINDOW_S and len(self._marks) > 1 and now - self._marks[1][0] >= SHORTEST_S:
             self._marks.popleft()
+        if now - self._last_at > WINDOW_S:
+            return 0.0
         since, before = self._marks[0]
         if now - since < SHORTEST_S:
             return None

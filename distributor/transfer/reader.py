@@ -152,6 +152,13 @@ class DownloadReader:
         return self._fill.media_type
 
     @property
+    def wants_anything(self) -> bool:
+        """
+        Whether it was opened to read something.
+        """
+        return bool(self._ranges)
+
+    @property
     def reading(self) -> Reading | None:
         """
         What it reads next.

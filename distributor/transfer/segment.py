@@ -17,7 +17,6 @@ from distributor.model import ByteRange, StorageNode
 from distributor.sources import Body, SourceError, StorageNodes
 from distributor.transfer.rate import Rate
 
-
 #: From fewer bytes, nothing can be told of the rate of a storage node: they take as long as the request does.
 _TELLING = 256 * 1024
 
@@ -86,6 +85,7 @@ class Segment(Protocol):
         self.began_at = clock.seconds()
         self._rate = Rate(self.began_at)
         self._paused_at: float | None = None
+        self._rested = False
         self._held = False
         self._state = State.CREATED
         self._asking: Deferred[None] | None = None
@@ -182,10 +182,10 @@ class Segment(Protocol):
     def mean_rate(self) -> float | None:
         """
         Bytes per second over all its life, the wait for the answer included; L{None} if it has brought too little to
-        tell.
+        tell, or was paused.
         """
         brought, lasted_s = self.position - self.first, self._clock.seconds() - self.began_at
-        return brought / lasted_s if brought >= _TELLING and lasted_s else None
+        return brought / lasted_s if brought >= _TELLING and lasted_s and not self._rested else None
 
     @property
     def paused_s(self) -> float | None:
@@ -247,6 +247,7 @@ class Segment(Protocol):
             self._go_on()
 
     def _still(self) -> None:
+        self._rested = True
         if self._state is State.RECEIVING:
             self._state = State.PAUSED
             self._unwatch()

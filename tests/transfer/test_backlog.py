@@ -26,9 +26,10 @@ from distributor.transfer import Backlog, Downloads
 from distributor.transfer.disk_writer import READ_BACK
 from distributor.transfer.filling import UNATTENDED_RATE
 from tests.stored import in_thread, started_store
-from tests.upstream import TIMEOUT_S, Upstream, payload
+from tests.upstream import Upstream, payload
 
 CONTENT = payload(300_000)
+PATIENCE_S = 60.0
 
 
 class BacklogTests(SynchronousTestCase):
@@ -76,7 +77,14 @@ class BacklogTests(SynchronousTestCase):
         store = started_store(self, self.clock, directory=self.directory)
         trouble = Sparse(self.clock, Logger())
         downloads = Downloads(
-            store, self.upstream.client, self.clock, in_thread, trouble, at_once=10, queue_length=10, patience_s=60.0
+            store,
+            self.upstream.client,
+            self.clock,
+            in_thread,
+            trouble,
+            at_once=10,
+            queue_length=10,
+            patience_s=PATIENCE_S,
         )
         return store, downloads
 
@@ -288,8 +296,9 @@ class BacklogTests(SynchronousTestCase):
         self.interrupt("1", read=True)
         self.node.faults.always = Fault(status=503)
         self.successResultOf(self.start())
-        self.clock.advance(TIMEOUT_S)
-        self.flush()
+        for _ in range(round(2 * PATIENCE_S)):
+            self.clock.advance(1)
+            self.flush()
         self.assertEqual(len(self.downloads), 0)
         self.node.faults.always = Fault()
         self.asked()

@@ -242,7 +242,12 @@ class DiskWriterTests(SynchronousTestCase):
             return True
 
         writer = DiskWriter(
-            Filler(self.fd, len(PAYLOAD), sha256()), Extents(), in_thread, lambda: None, self.failures.append, make_space
+            Filler(self.fd, len(PAYLOAD), sha256()),
+            Extents(),
+            in_thread,
+            lambda: None,
+            self.failures.append,
+            make_space,
         )
         self.full_at(100, 2000, len(PAYLOAD))
         for start in (0, 5000):

@@ -133,7 +133,7 @@ class DownloadsTests(SynchronousTestCase):
         readers = {object_id: self.downloads.start(self.listing(object_id), ()) for object_id in "123456"}
         readers["3"].close()
         readers["5"].close()
-        order = []
+        order: list[str] = []
         for object_id in "124635":
             self.assertEqual(len(self.asked()), len(order) + 2 if len(order) < 5 else 6)
             order.append(object_id)

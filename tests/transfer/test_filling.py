@@ -143,7 +143,7 @@ class BackPressureTests(FillingCase):
 
     def test_paused_by_the_plan_as_well(self) -> None:
         """
-        A base that the plan has paused stays paused when the disk has caught up; the segment that is waited for goes on.
+        A base that the plan has paused stays so when the disk has caught up; the segment that is waited for goes on.
         """
         self.begin(slow_disk=True)
         self.reader.close()
@@ -158,6 +158,34 @@ class BackPressureTests(FillingCase):
         # All that was wanted is there by now, and the base has its turn.
         self.assertEqual((base.paused, len(self.nodes.asked)), (False, 2))
         self.stop()
+
+
+class WithheldTests(FillingCase):
+    """
+    The last byte, which nobody gets before the whole has been verified.
+    """
+
+    def test_crawling_rest(self) -> None:
+        """
+        Who waits for it waits for all that is missing: a node that crawls is replaced, wherever in the object that is.
+        """
+        self.begin(A, B, read=False)
+        [rest] = self.nodes.answers
+        rest.accept()
+        self.nodes.note_rate(B, 1_000_000_000)
+        reader = self.read(ByteRange(SIZE - 1, SIZE))
+        self.answer()
+        waiting = reader.wait(SIZE - 1)
+        self.assertNoResult(waiting)
+        for _ in range(60):
+            if not rest.dropped:
+                rest.give(10)
+            self.clock.advance(0.125)
+        self.assertTrue(rest.dropped)
+        self.assertEqual(self.nodes.answers[-1].node, B)
+        self.answer()
+        self.successResultOf(waiting)
+        self.successResultOf(self.over)
 
 
 class BlameTests(FillingCase):
@@ -196,6 +224,7 @@ class BlameTests(FillingCase):
         self.assertEqual(self.distrusted(), ["a"])
         self.answer(MIB).break_off()
         while self.nodes.asked[-1][0] == "b":
+            self.assertLess(self.clock.seconds(), 2 * PATIENCE_S)
             self.clock.advance(1)
             if self.nodes.asked[-1][0] == "b" and not self.nodes.answers[-1].head.called:
                 self.nodes.answers[-1].refuse()

@@ -49,9 +49,15 @@ class RateTests(SynchronousTestCase):
         found = rate.lately(20.0)
         assert found is not None
         self.assertTrue(9_000 <= found <= 11_000, found)
-        found = rate.lately(100.0)
-        assert found is not None
-        self.assertLess(found, 100)
+        self.assertEqual(rate.lately(100.0), 0.0)
+
+    def test_a_burst_is_soon_over(self) -> None:
+        """
+        Nor does it count for long what came all at once.
+        """
+        rate = Rate(0.0)
+        rate.add(0.0, 1_000_000)
+        self.assertEqual([rate.lately(seconds) for seconds in (0.05, 1.0, 2.5)], [None, 1_000_000.0, 0.0])
 
     @given(st.lists(st.tuples(st.floats(0.0, 10.0), st.integers(1, 10**9)), min_size=1, max_size=30))
     def test_bounds(self, chunks: list[tuple[float, int]]) -> None:

@@ -315,6 +315,7 @@ class NodeInMemory:
             trouble,
             largest_cached=largest_cached,
             patience_s=60.0,
+            most_passages=2,
         )
         self.gate = Gate(most_answers)
         self.ready = True
