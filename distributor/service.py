@@ -276,8 +276,10 @@ class Distributor(Service):
 
     def hurry(self) -> None:
         """
-        Do not wait any longer for answers in progress.
+        Do not wait any longer for answers in progress. Of no effect on a node that has not been told to stop.
         """
+        if self.running:
+            return
         self._hurried = True
         if self._hurry is not None:
             self._hurry.cancel()

@@ -13,7 +13,6 @@ from distributor.model import CatalogueUnavailable, DistributorError, Listing, O
 from distributor.transfer.download import Download
 from distributor.transfer.downloads import Downloads
 
-
 #: How many interrupted downloads go on at once: those whom viewers wait for have the other places.
 _AT_ONCE = 4
 

@@ -1,14 +1,16 @@
 """
-The combinations of the matrix: who reads what, from how many storage nodes, and what may come of it.
+The combinations of the matrix: who reads what, from how many storage nodes, what may come of it, and what did.
 """
 
 from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 
-from attrs import frozen
+from attrs import define, field, frozen
 
+from distributor.devnet import ServedRequest
 from distributor.model import ByteRange
 from tests.integration.faulty import IN_FLIGHT, FaultyStorage, Trouble, given_up, was_reset
 from tests.integration.raw_http import Answer
@@ -129,9 +131,12 @@ class Combination:
         """
         if self.trouble.fault.flip_at is not None:
             return self._may_get_of_wrong_bytes(wanted.span, self.trouble.fault.flip_at)
+        error = str(self.trouble.error)
+        if self.honest is None and self.killed and self.trouble.first is not None:
+            # It gives nothing from the restart on, and a node that has got nothing since it started does not wait.
+            return {RIGHT, CUT, error}
         if self.honest is not None or self.trouble.alone != "nothing":
             return {RIGHT}
-        error = str(self.trouble.error)
         if self.trouble.fault.content_range is not None and self.reading in ("whole", "32 mixed"):
             # The whole is asked for without a Range, and got: by the readers for whom that is asked for. What is on the
             # disk after a restart is served before the rest turns out not to be had.
@@ -161,17 +166,71 @@ class Combination:
         """
         copies = 1
         if self.trouble.fault.flip_at is not None:
-            # Where both had a part in the wrong copy, each is asked for one of its own.
-            copies = 2 if len(readers(self.reading)) == 1 and not self.killed else 3
+            # Where several had a part in the wrong copy, each is asked for one of its own.
+            copies = 2 if self.reading in ("whole", "first MiB") and not self.killed else 3
+        requests = [(storage, request) for storage in self.storage for request in storage.requests]
         lost = 0
-        for storage in self.storage:
-            for request in storage.requests:
-                if storage.trouble.wasteful or given_up(request, storage.trouble):
-                    lost += min(request.sent, IN_FLIGHT)
-                elif was_reset(request, storage.trouble):
-                    # What had not been read was thrown away.
-                    lost += request.sent
+        for storage, request in requests:
+            if (
+                storage.trouble.wasteful
+                or given_up(request, storage.trouble)
+                or any(_cuts_into(other, request) for _, other in requests)
+            ):
+                lost += min(request.sent, IN_FLIGHT)
+            elif was_reset(request, storage.trouble):
+                # What had not been read was thrown away.
+                lost += request.sent
         return copies * SIZE - recorded + lost
+
+
+def _cuts_into(seek: ServedRequest, request: ServedRequest) -> bool:
+    """
+    Whether one request asks for what another one would have brought, had it been let go on: that may have been on its
+    way to its end.
+    """
+    return (
+        seek.asked is not None
+        and request.asked is not None
+        and request.asked.start < seek.asked.start < request.asked.stop
+    )
+
+
+@define
+class Seen:
+    """
+    What came of one combination.
+
+    @ivar got: what each reader got, in its order.
+    @ivar recorded: bytes that the index had when the node was killed.
+    @ivar sent: bytes from storage nodes for the whole object, or for what was missing of it when the node was started
+        again.
+    @ivar sent_before: bytes from storage nodes until the node was killed.
+    @ivar problems: what should not be.
+    """
+
+    combination: Combination
+    got: list[str] = field(factory=list)
+    recorded: int = 0
+    sent: int = 0
+    sent_before: int = 0
+    problems: list[str] = field(factory=list)
+
+    def __str__(self) -> str:
+        """
+        As the table has it.
+        """
+        counts = Counter(self.got)
+        got = ", ".join(f"{count} {what}" if len(self.got) > 1 else what for what, count in sorted(counts.items()))
+        if len(counts) == 1 and len(self.got) > 1:
+            got = f"all {self.got[0]}"
+        return f"{got}; {(self.sent_before + self.sent) / SIZE:.2f}"
+
+    def check(self, right: bool, problem: str) -> None:
+        """
+        Note a problem, unless all is right.
+        """
+        if not right:
+            self.problems.append(f"{self.combination}: {problem}")
 
 
 def judge(answer: Answer, wanted: Wanted, content: bytes, spoilt: bytes) -> str:
@@ -197,7 +256,7 @@ def judge(answer: Answer, wanted: Wanted, content: bytes, spoilt: bytes) -> str:
 
 def _head_is_right(answer: Answer, wanted: Wanted) -> bool:
     length = str(len(wanted.span))
-    expected = (200, None, length)
+    expected: tuple[int, str | None, str] = (200, None, length)
     if wanted.range is not None:
         expected = (206, f"bytes {wanted.range.start}-{wanted.range.stop - 1}/{SIZE}", length)
     return (answer.status, answer.headers.get("content-range"), answer.headers.get("content-length")) == expected

@@ -7,26 +7,32 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorTime
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IOpenSSLServerConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+)
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from distributor.devnet import Cut, Drip, Ending, Fault, Faults, MediaFile, ServedRequest, StorageNode
 
 _LOOPBACK = "127.0.0.1"
 
-#: What the kernel keeps of an answer on the storage node's side; in bytes. By itself it would let that grow to MiBs, and
-#: what a storage node has sent would say little about what has left it.
+#: What the kernel keeps of an answer on the storage node's side, in bytes: by itself it would let that grow to MiBs,
+#: and what a storage node has sent would say little about what has left it.
 _SEND_BUFFER = 128 * 1024
 
 #: What has been handed to a connection and is lost when the other end gives it up: what the node lets be in flight, the
@@ -54,7 +60,7 @@ class Trouble:
     """
 
     name: str
-    fault: Fault = Fault()
+    fault: Fault = field(factory=Fault)
     first: Fault | None = None
     alone: str = "nothing"
     error: int = 502
@@ -141,6 +147,7 @@ class Certificate:
         path.write_bytes(self._pem)
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 class _Presented:
     """
     The certificate that the next connection is shown.
@@ -149,8 +156,8 @@ class _Presented:
     def __init__(self, certificate: Certificate) -> None:
         self.certificate = certificate
 
-    def getContext(self) -> SSL.Context:
-        return self.certificate.context
+    def serverConnectionForTLS(self, tlsProtocol: IProtocol) -> SSL.Connection:
+        return SSL.Connection(self.certificate.context, None)
 
 
 class _Connections(WrappingFactory[ProtocolWrapper]):
@@ -243,8 +250,9 @@ class FaultyStorage:
         Close everything.
         """
         if self._port is not None:
-            with suppress(OSError):
-                await self._port.stopListening()
+            stopped = self._port.stopListening()
+            if stopped is not None:
+                await stopped
         self._connections.abort()
         self._socket.close()
 

@@ -1,6 +1,6 @@
 """
-A node against storage nodes that do everything wrong that they can: each trouble × one storage node or two × what is
-read × killed and restarted in the middle or not.
+A node against storage nodes that do everything wrong that they can: each trouble, with one storage
+node or two, for each kind of reading, killed and restarted in the middle or not.
 
 C{FAULTS_DOCUMENT=docs/faults.rst} has the tables of that page written anew.
 """
@@ -9,27 +9,39 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import closing
 from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from attrs import define, field
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from distributor.devnet import Drip, MediaFile
 from distributor.devnet.faults import flipped
-from tests.integration.combination import HUNG, WRONG, READINGS, RIGHT, SIZE, Combination, Wanted, judge, readers
+from tests.integration.combination import (
+    HUNG,
+    READINGS,
+    RIGHT,
+    SIZE,
+    SPOILT,
+    WRONG,
+    Combination,
+    Seen,
+    Wanted,
+    judge,
+    readers,
+)
+from tests.integration.faults_document import matrix_table, write_section
 from tests.integration.faulty import HEALTHY, Certificate, FaultyStorage, Trouble, troubles
-from tests.integration.process import Node, ProcessTestCase
+from tests.integration.process import ROOT, Node, ProcessTestCase
 from tests.integration.raw_http import Answer, Client
 from tests.upstream import payload
 
@@ -58,33 +70,17 @@ _SLOW = Drip(8 * 1024, 0.25)
 #: Until when something must have been recorded of every download, in seconds.
 _RECORDED_WITHIN_S = 12.0
 
+#: How many combinations are read at once, and how far apart those begin that are interrupted, in seconds.
+_AT_ONCE = 12
+_APART_S = 0.02
+
 _WHOLE = Wanted(None)
 
 
-@define
-class _Seen:
-    """
-    What came of one combination.
-
-    @ivar got: what each reader got, in its order.
-    @ivar recorded: bytes that the index had when the node was killed.
-    @ivar sent: bytes from storage nodes for the whole object.
-    @ivar problems: what should not be.
-    """
-
-    combination: Combination
-    got: list[str] = field(factory=list)
-    recorded: int = 0
-    sent: int = 0
-    problems: list[str] = field(factory=list)
-
-    def check(self, right: bool, problem: str) -> None:
-        if not right:
-            self.problems.append(f"{self.combination}: {problem}")
-
-
-async def _all(coroutines: Iterable[Awaitable[Any]]) -> list[Any]:
-    return await gatherResults([Deferred.fromCoroutine(each) for each in coroutines], consumeErrors=True)  # type: ignore[arg-type]
+async def _all(awaited: Iterable[Coroutine[Any, Any, Any] | Deferred[Any]]) -> list[Any]:
+    deferred = [each if isinstance(each, Deferred) else Deferred.fromCoroutine(each) for each in awaited]
+    results: list[Any] = await gatherResults(deferred, consumeErrors=True)
+    return results
 
 
 class MatrixTests(ProcessTestCase, TestCase):
@@ -92,7 +88,7 @@ class MatrixTests(ProcessTestCase, TestCase):
     One test for each kind of trouble, since their storage nodes are all of this process, and so are the readers.
     """
 
-    timeout = 150  # type: ignore[assignment]
+    timeout = 150
 
     def setUp(self) -> None:
         path = self.directory() / "object"
@@ -117,7 +113,7 @@ class MatrixTests(ProcessTestCase, TestCase):
             self.listed.setdefault(object_id, []).append(str(len(self.endpoints) - 1))
         return storage
 
-    def combine(self, group: tuple[Trouble, ...]) -> list[_Seen]:
+    def combine(self, group: tuple[Trouble, ...]) -> list[Seen]:
         """
         All combinations of some troubles, each with storage nodes of its own.
         """
@@ -130,7 +126,7 @@ class MatrixTests(ProcessTestCase, TestCase):
                         object_id = str(next(numbers))
                         faulty = self.storage([object_id], trouble)
                         honest = self.storage([object_id, warm_up(object_id)], HEALTHY) if nodes == 2 else None
-                        seen.append(_Seen(Combination(trouble, reading, killed, object_id, faulty, honest)))
+                        seen.append(Seen(Combination(trouble, reading, killed, object_id, faulty, honest)))
         return seen
 
     def write_manifest(self) -> Path:
@@ -197,7 +193,7 @@ class MatrixTests(ProcessTestCase, TestCase):
 
     # One combination.
 
-    async def read(self, seen: _Seen) -> None:
+    async def read(self, seen: Seen) -> None:
         """
         All readers at once; then one more, who is to get all of it, as the trouble is over by then; and one who gets it
         from the disk.
@@ -217,7 +213,9 @@ class MatrixTests(ProcessTestCase, TestCase):
             seen.check(got in may, f"{wanted.header or 'all'} got {got} of {len(answer.body)}, not {may}")
         if healing is not None and healing.active():
             healing.cancel()
-        await self.settled(combination.object_id)
+        if combination.honest is None or combination.trouble.fault.flip_at is not None:
+            # Until it is known to be wrong, the next reader would be one more of those that got a wrong byte.
+            await self.settled(combination.object_id)
         if combination.honest is None:
             combination.faulty.heal()
         again = judge(await self.get(combination.object_id), _WHOLE, CONTENT, spoilt)
@@ -229,7 +227,7 @@ class MatrixTests(ProcessTestCase, TestCase):
         seen.check(combination.sent == seen.sent, f"a hit made storage nodes send {combination.sent - seen.sent}")
         self.check_costs(seen)
 
-    def check_costs(self, seen: _Seen) -> None:
+    def check_costs(self, seen: Seen) -> None:
         """
         What was asked of storage nodes.
         """
@@ -241,13 +239,14 @@ class MatrixTests(ProcessTestCase, TestCase):
         many = 4 * len(seen.got) + 12
         seen.check(combination.request_count <= many, f"{combination.request_count} requests for {len(seen.got)}")
 
-    async def warm(self, seen: _Seen) -> None:
+    async def warmed_up(self, seen: Seen) -> None:
         """
-        Let the node learn how fast an honest storage node is.
+        Read, once the node has learnt how fast the honest storage node is, if that matters.
         """
         if seen.combination.honest is not None and seen.combination.trouble.fault.drip is not None:
             await self.get(warm_up(seen.combination.object_id))
             seen.combination.honest.forget()
+        await self.read(seen)
 
     # All of them.
 
@@ -260,32 +259,55 @@ class MatrixTests(ProcessTestCase, TestCase):
         killed = [seen for seen in everything if seen.combination.killed]
         manifest = self.write_manifest()
         await self.start_node(manifest, None)
-        interrupted = [Deferred.fromCoroutine(self.interrupted(seen)) for seen in killed]
+        interrupted = []
+        for seen in killed:
+            interrupted.append(Deferred.fromCoroutine(self.interrupted(seen)))
+            await deferLater(reactor, _APART_S)
         await self.run_all(spared)
         await self.wait_until_recorded(killed)
         await deferToThread(self.node.kill)
         await gatherResults(interrupted, consumeErrors=True)
         recorded = self.recorded()
+        self.check_blame(spared)
         for seen in killed:
             seen.recorded = recorded.get(seen.combination.object_id, 0)
+            seen.sent_before = seen.combination.sent
             for storage in seen.combination.storage:
                 storage.slow_down(None)
                 storage.forget()
         await self.start_node(manifest, self.node.data_dir)
         await self.run_all(killed)
+        self.check_blame(killed)
+        await deferToThread(self.node.stop)
         problems = [problem for seen in everything for problem in seen.problems]
-        for seen in everything:
-            print(seen.combination, dict(Counter(seen.got)), seen.recorded, seen.sent / SIZE)
+        document = os.environ.get("FAULTS_DOCUMENT")
+        if document:
+            # trial has changed the working directory.
+            write_section(ROOT / document, title, matrix_table(everything))
         self.assertEqual(problems, [], "\n".join(problems))
 
-    async def run_all(self, them: list[_Seen]) -> None:
+    def check_blame(self, them: list[Seen]) -> None:
         """
-        One trouble after the other, its combinations at the same time.
+        Nobody is said to lie who does not; and who is seen to, is said to, unless it was before a restart.
         """
-        await _all(self.warm(seen) for seen in them)
-        await _all(self.read(seen) for seen in them)
+        blamed = set(re.findall(r"storage node (\S+) gave wrong bytes", self.node.log()))
+        for seen in them:
+            combination = seen.combination
+            if combination.honest is not None:
+                seen.check(combination.honest.endpoint not in blamed, "the honest storage node is blamed")
+                if SPOILT in seen.got and not combination.killed:
+                    seen.check(combination.faulty.endpoint in blamed, "the other is not blamed")
+            if combination.trouble.fault.flip_at is None:
+                seen.check(combination.faulty.endpoint not in blamed, "it is blamed for wrong bytes")
 
-    async def interrupted(self, seen: _Seen) -> None:
+    async def run_all(self, them: list[Seen]) -> None:
+        """
+        Some at a time: a storage node must not be late because this process is.
+        """
+        places = DeferredSemaphore(_AT_ONCE)
+        await _all(places.run(Deferred.fromCoroutine, self.warmed_up(seen)) for seen in them)
+
+    async def interrupted(self, seen: Seen) -> None:
         """
         Read something slowly, until the node is killed: nobody has got a wrong byte by then.
         """
@@ -300,7 +322,7 @@ class MatrixTests(ProcessTestCase, TestCase):
             got = judge(answer, wanted, CONTENT, spoilt)
             seen.check(got not in (WRONG, HUNG), f"{wanted.header or 'all'} got {got} until the node was killed")
 
-    async def wait_until_recorded(self, killed: list[_Seen]) -> None:
+    async def wait_until_recorded(self, killed: list[Seen]) -> None:
         """
         Return when something is recorded of each download that goes on.
         """
