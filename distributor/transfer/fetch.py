@@ -346,4 +346,8 @@ class Fetch:
             # Most are over before they are old: else nothing would be known of a fast node.
             self._nodes.note_rate(segment.node, segment.mean_rate)
         self._fruitful.discard(segment)
+        if self._retry is not None and not self.segments:
+            # It was to wait for the others, and they are over: whether that is the end is to be seen now.
+            self._retry.cancel()
+            self._retry = None
         self.plan_soon()

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from distributor.model import SourcesTimedOut
 from distributor.transfer.extents import Extents
+from distributor.transfer.plan import Reading
 from tests.transfer.arriving import Answer
 from tests.transfer.fetching import PATIENCE_S, SIZE, TIMEOUT_S, A, B, C, FetchCase
 
@@ -129,6 +130,20 @@ class FailureTests(FetchCase):
         self.assertEqual(self.sink.errors, [])
         self.assertEqual(self.nodes.asked[-1], ("a", 3_000_000, SIZE))
         self.assertFalse(base.dropped)
+
+    def test_several_that_are_refused(self) -> None:
+        """
+        Where several requests are on their way at once and none is answered, that is the end, and not a beginning anew.
+        """
+        self.sink.wanted = [Reading(0, SIZE), Reading(2_000_000, SIZE), Reading(3_000_000, SIZE)]
+        self.begin()
+        asked = list(self.nodes.answers)
+        self.assertEqual(len(asked), 3)
+        for each in asked:
+            each.refuse()
+            self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual((len(self.sink.errors), len(self.nodes.asked)), (1, 3))
 
     def test_nothing_new(self) -> None:
         """
