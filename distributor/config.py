@@ -82,7 +82,7 @@ KEYS = (
     Key(
         "limits.maxInboundConnections",
         integer(1),
-        "How many connections of clients may be open at once; beyond it, the answer is 503.",
+        "How many objects may be being answered at once; beyond it, the answer is 503.",
         10_000,
     ),
     Key(
@@ -104,13 +104,8 @@ KEYS = (
         30,
     ),
     Key("publicApi.port", integer(0, 65535), "The TCP port of the public API; 0 takes any that is free.", 3334),
+    Key("publicApi.showDownloads", boolean(), "Whether ``GET /api/v1/downloads`` tells everybody what comes.", False),
     Key("catalogue.manifest", text("the path of a manifest"), "The file that lists the objects.", required=True),
-    Key(
-        "sources.allowPrivateAddresses",
-        boolean(),
-        "Whether storage nodes that the operator did not name may be at loopback, private or link-local addresses.",
-        False,
-    ),
     Key(
         "buckets",
         list_of(identifier(), 'a list of bucket ids such as "0:1"'),
@@ -157,6 +152,7 @@ class PublicAPI:
     """
 
     port: int
+    show_downloads: bool
 
 
 @frozen(kw_only=True)
@@ -168,15 +164,6 @@ class Catalogue:
     """
 
     manifest: Path | None
-
-
-@frozen(kw_only=True)
-class Sources:
-    """
-    What storage nodes may be.
-    """
-
-    allow_private_addresses: bool
 
 
 @frozen(kw_only=True)
@@ -195,7 +182,6 @@ class Config:
     limits: Limits
     public_api: PublicAPI
     catalogue: Catalogue
-    sources: Sources
     buckets: tuple[str | int, ...] | None = None
     worker_id: int | None = None
 
@@ -259,9 +245,8 @@ def _config(values: Mapping[str, Any], base: Path) -> Config:
             pending_download_timeout_s=float(values["limits.pendingDownloadTimeoutSec"]),
             drain_timeout_s=float(values["limits.drainTimeoutSec"]),
         ),
-        public_api=PublicAPI(port=values["publicApi.port"]),
+        public_api=PublicAPI(port=values["publicApi.port"], show_downloads=values["publicApi.showDownloads"]),
         catalogue=Catalogue(manifest=path("catalogue.manifest")),
-        sources=Sources(allow_private_addresses=values["sources.allowPrivateAddresses"]),
         buckets=values["buckets"],
         worker_id=values["workerId"],
     )

@@ -175,9 +175,14 @@ class CacheState(Enum):
     MISS = "miss"
 
 
+#: What is read from a reader's file after one call of C{available} and before the next, at most; in bytes.
+LARGEST_STEP = 1024 * 1024
+
+
 class IReader(Interface):
     """
-    One answer's view of an object: a file, some of whose bytes may still be on their way.
+    One answer's view of an object: a file, some of whose bytes may still be on their way. Who reads it asks for what is
+    available before each step of at most L{LARGEST_STEP} bytes.
     """
 
     size = Attribute("The size of the object in bytes.")

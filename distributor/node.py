@@ -4,10 +4,12 @@ What a request is answered from: the store, else a download in progress, else th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 from attrs import evolve, frozen
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
 from distributor.cache import Store
@@ -96,7 +98,7 @@ class Opened:
         """
         Whether a storage node is asked for just what this answer begins with.
         """
-        return self.reader is None
+        return self.reader is None or (isinstance(self.reader, DownloadReader) and self.reader.external)
 
     @property
     def type(self) -> str:
@@ -157,6 +159,9 @@ class Opened:
                 return self._passage
             self._passage.close()
         self._passage = await self._node.passage(self._found, wanted, self.reader)
+        if self.reader is not None:
+            # It has given what it can; and on a full disk, others need the space of its file.
+            self._leave_reader()
         return self._passage
 
     def close(self) -> None:
@@ -186,11 +191,14 @@ class Node:
         *,
         largest_cached: int | None,
         patience_s: float,
+        most_passages: int,
     ) -> None:
         """
         @param trouble: where a failing disk is told of.
         @param largest_cached: larger objects are passed through; in bytes.
         @param patience_s: for how long a reader waits for its first byte.
+        @param most_passages: how many answers may be passed through at once. Each keeps a connection for as long as its
+            viewer takes, and downloads must not wait for that.
         """
         self._store = store
         self._downloads = downloads
@@ -200,6 +208,7 @@ class Node:
         self.in_thread = in_thread
         self._largest_cached = largest_cached
         self._patience_s = patience_s
+        self._passing = DeferredSemaphore(most_passages)
         self.trouble = trouble
 
     async def find(self, object_id: str) -> Found:
@@ -217,13 +226,25 @@ class Node:
             return Found(known, CacheState.HIT, entry.type)
         download = self._downloads.get(object_id)
         if download is not None and download.error is None:
-            type = download.media_type or download.object.type
-            return Found(download.object, download.cache_state, type, download.listing)
+            return Found(download.object, download.cache_state, download.media_type, download.listing)
         began = self._clock.seconds()
-        listing = await self._lookup(object_id)
-        return Found(listing.object, CacheState.MISS, listing.object.type, listing, self._clock.seconds() - began)
+        listing = await self.lookup(object_id)
+        took_s = self._clock.seconds() - began
+        return Found(listing.object, self._cold_state(listing.object), listing.object.type, listing, took_s)
 
-    async def _lookup(self, object_id: str) -> Listing:
+    def _cold_state(self, object: DataObject) -> CacheState:
+        """
+        C{PENDING} for a file that another program has left here, as all that is to be done is to verify it.
+        """
+        adoptable = self._store.unverified.get(object.id) == object.size
+        return CacheState.PENDING if adoptable else CacheState.MISS
+
+    async def lookup(self, object_id: str) -> Listing:
+        """
+        What the catalogue says of an object that this node is to serve.
+
+        @raise DistributorError: it is not there, not ours, or not known.
+        """
         listing = await self._catalogue.lookup(object_id)
         if not listing.distributed_here:
             raise ObjectNotDistributed(object_id)
@@ -237,9 +258,11 @@ class Node:
         """
         return self._largest_cached is None or object.size <= self._largest_cached
 
-    async def open(self, found: Found) -> Opened:
+    async def open(self, found: Found, ranges: Sequence[ByteRange]) -> Opened:
         """
         Start, or join, whatever gives the bytes of an object. The caller closes what it gets.
+
+        @param ranges: what is going to be read, in this order.
 
         @raise Overloaded: too many downloads wait already.
         """
@@ -251,19 +274,20 @@ class Node:
             download = self._downloads.get(object_id)
             if download is not None:
                 if download.error is None:
-                    return Opened(self, found, download.cache_state, download.reader(), None, joined=True)
+                    return Opened(self, found, download.cache_state, download.reader(ranges), None, joined=True)
                 # It has failed and is putting its file away; the next one can go on from what there is.
                 await self._downloads.over(download)
             elif found.listing is None:
-                found = evolve(found, listing=await self._lookup(object_id))
+                found = evolve(found, listing=await self.lookup(object_id))
             else:
-                return self._fetch(found, found.listing)
+                return self._fetch(found, found.listing, ranges)
 
-    def _fetch(self, found: Found, listing: Listing) -> Opened:
+    def _fetch(self, found: Found, listing: Listing, ranges: Sequence[ByteRange]) -> Opened:
         unreadable = self._store.get(found.object.id) is not None
         if unreadable or not self.keeps(found.object):
             return Opened(self, found, CacheState.MISS, None, None)
-        return Opened(self, found, CacheState.MISS, self._downloads.start(listing), None)
+        state = self._cold_state(found.object)
+        return Opened(self, found, state, self._downloads.start(listing, ranges), None)
 
     async def _open_stored(self, found: Found) -> Opened | None:
         object_id = found.object.id
@@ -284,10 +308,7 @@ class Node:
 
         @raise Overloaded: it has taken too long.
         """
-        try:
-            await reader.wait(offset).addTimeout(self._patience_s, self._clock)
-        except TimeoutError as error:
-            raise Overloaded(f"no byte within {self._patience_s:g} s") from error
+        await self._in_time(reader.wait(offset))
 
     async def passage(self, found: Found, wanted: ByteRange, reader: IReader | None) -> Passage:
         """
@@ -296,20 +317,32 @@ class Node:
         @param reader: what has given the bytes before C{wanted}, if they are still to be read there.
         @raise DistributorError: no storage node has it.
         """
-        listing = found.listing or await self._lookup(found.object.id)
+        listing = found.listing or await self.lookup(found.object.id)
         hasher = None
         if wanted.stop == found.object.size:
             hasher = found.object.content_hash.hasher()
             if wanted.start and not await self._take_in(hasher, reader, wanted.start):
                 hasher = None
         hash_line = HashLine(hasher, self.in_thread) if hasher is not None else None
-        passage = Passage(listing, wanted, self._storage_nodes, self._clock, hash_line)
+        await self._in_time(self._passing.acquire())
+        passage = Passage(
+            listing, wanted, self._storage_nodes, self._clock, hash_line, self._patience_s, self._passing.release
+        )
         try:
-            await passage.ready()
+            await self._in_time(passage.ready())
         except BaseException:
             passage.close()
             raise
         return passage
+
+    async def _in_time(self, waiting: Deferred[Any]) -> None:
+        """
+        @raise Overloaded: it has taken too long.
+        """
+        try:
+            await waiting.addTimeout(self._patience_s, self._clock)
+        except TimeoutError as error:
+            raise Overloaded(f"no byte within {self._patience_s:g} s") from error
 
     async def _take_in(self, hasher: Hasher, reader: IReader | None, stop: int) -> bool:
         """

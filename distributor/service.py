@@ -27,7 +27,7 @@ from distributor.node import Node
 from distributor.observe import Sparse
 from distributor.observe.systemd import READY, RELOADING, STOPPING, notify
 from distributor.sources import StorageNodes, agent, connection_pool
-from distributor.transfer import Downloads
+from distributor.transfer import Backlog, Downloads, Progress
 from distributor.web import errors
 from distributor.web.asset import Assets
 from distributor.web.gate import Gate
@@ -41,6 +41,12 @@ _FLUSH_EVERY_S = 10.0
 
 #: An idle connection of a client is closed after this.
 _IDLE_S = 60
+
+#: Often enough to see that something moves.
+_TELL_EVERY_S = 3.0
+
+#: More than fit under each other are not looked at.
+_MOST_TOLD = 10
 
 #: What is in the buffers of a connection when its last answer is over takes a slow client about a second. Some clients
 #: never answer the farewell of TLS.
@@ -77,12 +83,17 @@ class Distributor(Service):
         page_policy: str,
         environ: Mapping[str, str],
         announce: Callable[[list[IListeningPort]], None],
+        give_up: Callable[[str], None],
+        *,
+        at_terminal: bool = False,
     ) -> None:
         """
         @param read_manifest: reads the catalogue; may block.
         @param endpoints: where the public API listens.
         @param page: what C{GET /} shows, made from the origin under which the visitor knows this node.
         @param announce: is told once the node serves.
+        @param give_up: is told why the node cannot start after all, and ends the process.
+        @param at_terminal: somebody watches, who wants to see how downloads get on.
         @raise DistributorError: the manifest is wrong, or the directories cannot be used.
         @raise OSError: a file cannot be read.
         """
@@ -91,6 +102,8 @@ class Distributor(Service):
         self._endpoints = endpoints
         self._environ = environ
         self._announce = announce
+        self._give_up = give_up
+        self._hurried = False
         self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] | None = None
         self._hurry: Deferred[None] | None = None
@@ -119,7 +132,14 @@ class Distributor(Service):
         trouble = Sparse(reactor, Logger("distributor.trouble"))
         at_once = limits.max_concurrent_storage_node_downloads
         self._downloads = Downloads(
-            self._store, storage_nodes, reactor, in_thread, trouble, at_once, _QUEUE_FACTOR * at_once
+            self._store,
+            storage_nodes,
+            reactor,
+            in_thread,
+            trouble,
+            at_once,
+            _QUEUE_FACTOR * at_once,
+            limits.pending_download_timeout_s,
         )
         node = Node(
             self._store,
@@ -131,15 +151,27 @@ class Distributor(Service):
             trouble,
             largest_cached=limits.max_cached_item_bytes,
             patience_s=limits.pending_download_timeout_s,
+            most_passages=max(1, limits.max_concurrent_outbound_connections // 2),
         )
+        self._backlog = Backlog(self._store, self._downloads, node.lookup)
+        self._catching_up: Deferred[None] | None = None
         self._gate = Gate(limits.max_inbound_connections)
         self._gate.close(errors.STARTING)
         api = PublicApi(
-            Assets(node, self._gate, reactor), self._status, self._buckets, lambda: self._serving, page, page_policy
+            Assets(node, self._gate, reactor),
+            self._status,
+            self._buckets,
+            self._progress if config.public_api.show_downloads else None,
+            lambda: self._serving,
+            page,
+            page_policy,
         )
         self._site = PublicSite(api, timeout=_IDLE_S, reactor=reactor)
         self._flushing = LoopingCall(self._store.flush)
         self._flushing.clock = reactor
+        self._at_terminal = at_terminal
+        self._telling = LoopingCall(self._tell_progress)
+        self._telling.clock = reactor
 
     def _runner(self, pool: ThreadPool) -> InThread:
         def run(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
@@ -166,6 +198,13 @@ class Distributor(Service):
         if self._config.worker_id is not None:
             return {"allByWorkerId": self._config.worker_id}
         return {"bucketIds": list(self._catalogue.bucket_ids)}
+
+    def _progress(self) -> dict[str, object]:
+        return {"downloads": [_camel_case(download.progress()) for download in self._downloads]}
+
+    def _tell_progress(self) -> None:
+        for download in list(self._downloads)[:_MOST_TOLD]:
+            self._log.info("{progress}", progress=download.progress())
 
     # Starting.
 
@@ -201,14 +240,26 @@ class Distributor(Service):
         )
         if not self.running:
             return
+        if self._at_terminal:
+            self._telling.start(_TELL_EVERY_S, now=False).addErrback(
+                lambda failure: self._log.failure("telling of downloads", failure)
+            )
         self._gate.open()
         self._serving = True
         notify(READY, self._environ)
         self._announce(self._ports)
+        self._catching_up = Deferred.fromCoroutine(self._backlog.run())
+        self._catching_up.addErrback(self._caught_up_in_vain)
+
+    def _caught_up_in_vain(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("catching up", failure)
 
     def _could_not_start(self, failure: Failure) -> None:
-        self._log.failure("the node cannot start", failure)
-        self._reactor.stop()
+        error = failure.value
+        if not isinstance(error, (DistributorError, OSError)):
+            self._log.failure("the node cannot start", failure)
+        self._give_up(why(error) if isinstance(error, Exception) else repr(error))
 
     async def _reload(self) -> None:
         notify(RELOADING, self._environ)
@@ -225,8 +276,11 @@ class Distributor(Service):
 
     def hurry(self) -> None:
         """
-        Do not wait any longer for answers in progress.
+        Do not wait any longer for answers in progress. Of no effect on a node that has not been told to stop.
         """
+        if self.running:
+            return
+        self._hurried = True
         if self._hurry is not None:
             self._hurry.cancel()
 
@@ -246,9 +300,12 @@ class Distributor(Service):
         await self._drain()
         if self._starting is not None:
             await self._starting
+        if self._catching_up is not None:
+            self._catching_up.cancel()
         await self._downloads.stop()
-        if self._flushing.running:
-            self._flushing.stop()
+        for call in (self._flushing, self._telling):
+            if call.running:
+                call.stop()
         await self._store.stop()
         await self._connections.closeCachedConnections()
         self._disk.stop()
@@ -261,6 +318,7 @@ class Distributor(Service):
             self._log.info("waiting up to {patience:g} s for answers in progress", patience=patience_s)
         if not await self._patiently(empty, patience_s):
             self._log.warn("cutting answers that are still in progress")
+            self._downloads.note_readers()
             self._gate.throw_out()
             await self._gate.empty()
         # The end of an answer may still wait in a buffer for a slow client.
@@ -274,8 +332,8 @@ class Distributor(Service):
 
         @return: whether it was enough.
         """
-        if done.called:
-            return True
+        if done.called or self._hurried:
+            return done.called
         self._hurry = done.addTimeout(patience_s, self._reactor)
         try:
             await done
@@ -284,6 +342,19 @@ class Distributor(Service):
         finally:
             self._hurry = None
         return True
+
+
+def _camel_case(progress: Progress) -> dict[str, object]:
+    return {
+        "objectId": progress.id,
+        "state": progress.state,
+        "size": progress.size,
+        "present": progress.present,
+        "bytesPerSecond": round(progress.rate),
+        "readers": progress.readers,
+        "storageNodes": list(progress.sources),
+        "secondsLeft": None if progress.seconds_left is None else round(progress.seconds_left, 1),
+    }
 
 
 async def _stopped(port: IListeningPort) -> None:

@@ -124,9 +124,28 @@ class _Services(MultiService):
             super().privilegedStartService()  # type: ignore[no-untyped-call]
         except (CannotListenError, DistributorError, OSError) as error:
             reason = f"{self._program}: {why(error)}"
-            if sys.__stderr__ is not None and sys.stderr is not sys.__stderr__:
-                sys.__stderr__.write(f"{reason}\n")
+            if sys.stderr is not sys.__stderr__:
+                _say(reason)
             raise CannotStart(reason) from None
+
+
+def _say(reason: str) -> None:
+    """
+    Write a line to the real stderr.
+    """
+    if sys.__stderr__ is not None:
+        sys.__stderr__.write(f"{reason}\n")
+        sys.__stderr__.flush()
+
+
+def _give_up(reactor: Any, reason: str) -> None:
+    """
+    End a process whose reactor runs already, with exit status 1: twistd has no other way to say that it failed.
+    """
+    _say(reason)
+    _log.critical("{reason}", reason=reason)
+    reactor.addSystemEventTrigger("after", "shutdown", os._exit, 1)
+    reactor.stop()
 
 
 def _node(reactor: Any, options: Options) -> IService:
@@ -164,6 +183,9 @@ def _node(reactor: Any, options: Options) -> IService:
         CONTENT_SECURITY_POLICY,
         os.environ,
         lambda ports: _announce(ports, entries),
+        lambda reason: _give_up(reactor, f"distributor: {reason}"),
+        # Twisted has put its log in the place of stdout.
+        at_terminal=sys.__stdout__ is not None and sys.__stdout__.isatty(),
     )
     node.setServiceParent(services)  # type: ignore[no-untyped-call]
     _Signals(reactor, node).setServiceParent(services)  # type: ignore[no-untyped-call]
@@ -180,7 +202,8 @@ def _entries() -> list[PageEntry]:
 def _endpoints(reactor: Any, options: Options, config: Config, *, demo: bool) -> list[IStreamServerEndpoint]:
     port = options["port"] if options["port"] is not None else config.public_api.port
     # A newcomer's first try is nobody else's business; a node with a configuration is there for everybody.
-    default = f"tcp:{port}:interface=127.0.0.1" if demo else f"tcp:{port}"
+    # Twisted's backlog of 50 would make most of a thousand who come at once try again, a second later.
+    default = f"tcp:{port}:backlog=1024" + (":interface=127.0.0.1" if demo else "")
     return [_endpoint(reactor, each) for each in options["listen"] or [default]]
 
 

@@ -121,6 +121,7 @@ class ServiceCase(SynchronousTestCase):
         self.endpoint = Endpoint()
         self.told: list[str] = []
         self.announced: list[list[IListeningPort]] = []
+        self.given_up: list[str] = []
         self.written = self.manifest()
         self.pools: list[Pool] = []
         self.patch(Pool, "waits", False)
@@ -165,6 +166,7 @@ class ServiceCase(SynchronousTestCase):
             "default-src 'none'",
             {},
             self.announced.append,
+            self.given_up.append,
         )
 
     def started(self, config: Config | None = None) -> Distributor:

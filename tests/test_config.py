@@ -21,7 +21,6 @@ from distributor.config import (
     Directories,
     Limits,
     PublicAPI,
-    Sources,
     directories,
     find_config,
     load_config,
@@ -46,9 +45,8 @@ limits:
   outboundRequestsTimeoutMs: 1500
   pendingDownloadTimeoutSec: 60
   drainTimeoutSec: 0
-publicApi: {port: 0}
+publicApi: {port: 0, showDownloads: true}
 catalogue: {manifest: ../manifest.yml}
-sources: {allowPrivateAddresses: true}
 buckets: [0:1, 7, "8"]
 workerId: 3
 """
@@ -145,9 +143,8 @@ class ParseTests(SynchronousTestCase):
             ),
         )
         self.assertIsInstance(config.limits.drain_timeout_s, float)
-        self.assertEqual(config.public_api, PublicAPI(port=0))
+        self.assertEqual(config.public_api, PublicAPI(port=0, show_downloads=True))
         self.assertEqual(config.catalogue, Catalogue(manifest=Path("/etc/node/../manifest.yml")))
-        self.assertEqual(config.sources, Sources(allow_private_addresses=True))
         self.assertEqual(config.buckets, ("0:1", 7, "8"))
         self.assertEqual(config.worker_id, 3)
 
@@ -163,7 +160,6 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(config.limits.max_inbound_connections, 10_000)
         self.assertEqual(config.limits.drain_timeout_s, 30.0)
         self.assertEqual(config.public_api.port, 3334)
-        self.assertFalse(config.sources.allow_private_addresses)
         self.assertEqual((config.buckets, config.worker_id), (None, None))
 
     def test_json(self) -> None:

@@ -81,7 +81,14 @@ class NodeTests(SynchronousTestCase):
         self.catalogue = Listed(self.upstream.listing)
         trouble = Sparse(self.clock, Logger())
         downloads = Downloads(
-            self.store, self.upstream.client, self.clock, in_thread, trouble, at_once=2, queue_length=2
+            self.store,
+            self.upstream.client,
+            self.clock,
+            in_thread,
+            trouble,
+            at_once=2,
+            queue_length=2,
+            patience_s=PATIENCE_S,
         )
         self.addCleanup(lambda: self.successResultOf(Deferred.fromCoroutine(downloads.stop())))
         self.node = Node(
@@ -94,6 +101,7 @@ class NodeTests(SynchronousTestCase):
             trouble,
             largest_cached=largest_cached,
             patience_s=PATIENCE_S,
+            most_passages=2,
         )
 
     def find(self, object_id: str = "7") -> Deferred[Found]:
@@ -107,7 +115,7 @@ class NodeTests(SynchronousTestCase):
         Find and open the object.
         """
         found = self.successResultOf(self.find())
-        opened = self.successResultOf(Deferred.fromCoroutine(self.node.open(found)))
+        opened = self.successResultOf(Deferred.fromCoroutine(self.node.open(found, (WHOLE,))))
         self.addCleanup(opened.close)
         return opened
 

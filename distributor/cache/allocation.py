@@ -156,22 +156,23 @@ class Allocation:
         finally:
             self.file.release()
 
-    def _row(self, state: RowState, runs: Sequence[Run], type: str | None) -> Row:
+    def _row(self, state: RowState, runs: Sequence[Run], type: str | None, readers: int = 0) -> Row:
         size, content_hash = self.object.size, str(self.object.content_hash)
         now = self._seconds()
-        return Row(self.object.id, size, content_hash, type, state, tuple(runs), self._added_at, now)
+        return Row(self.object.id, size, content_hash, type, state, tuple(runs), self._added_at, now, readers)
 
-    async def record(self, runs: Sequence[Run]) -> None:
+    async def record(self, runs: Sequence[Run], readers: int = 0) -> None:
         """
         Let a node that is killed go on from C{runs}, which have been written.
 
+        @param readers: how many wait for the rest.
         @raise DiskFailed: they cannot be brought to the disk. The allocation can only be discarded then.
         """
         self._go(Event.RECORD)
         await self._sync()
         # A row that comes after the end would undo it.
         if self._state is State.OPEN:
-            await self._ledger.put(self._row("partial", runs, self.object.type))
+            await self._ledger.put(self._row("partial", runs, self.object.type, readers))
 
     async def commit(self, type: str | None) -> Entry:
         """
@@ -203,11 +204,12 @@ class Allocation:
         self._end()
         return entry
 
-    async def suspend(self, runs: Sequence[Run]) -> None:
+    async def suspend(self, runs: Sequence[Run], readers: int = 0) -> None:
         """
         Leave off for now. The file is kept, to go on from C{runs} another time, unless its space is needed; without
         runs there is nothing to keep.
 
+        @param readers: how many wait for the rest.
         @raise DiskFailed: they cannot be brought to the disk; the file has been discarded.
         """
         if not runs:
@@ -220,8 +222,8 @@ class Allocation:
             self._go(Event.FAILED)
             await self._discard()
             raise
-        row = self._row("partial", runs, self.object.type)
-        partial = Partial(row.size, row.content_hash, row.type, row.extents, row.added_at)
+        row = self._row("partial", runs, self.object.type, readers)
+        partial = Partial(row.size, row.content_hash, row.type, row.extents, row.added_at, readers=readers)
         self._inventory.release(self.object.size, self._written)
         self._inventory.keep(self.object.id, partial)
         await self._ledger.put(row)

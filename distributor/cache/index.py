@@ -45,6 +45,7 @@ class Row:
     @ivar content_hash: a base58 multihash.
     @ivar extents: of a partial one, the runs C{(start, stop)} that are on disk for sure; sorted and apart.
     @ivar added_at: seconds since 1970, as C{last_access}.
+    @ivar hits: how often it was read; of a partial one, how many were reading it.
     """
 
     id: str

@@ -44,6 +44,7 @@ class Partial:
     @ivar added_at: seconds since 1970.
     @ivar occupied: bytes on disk. A file may have bytes between its extents, when a node was killed; they are not
         counted, as they will be written over.
+    @ivar readers: how many waited for the rest when it was left.
     """
 
     size: int
@@ -52,6 +53,7 @@ class Partial:
     extents: tuple[Run, ...]
     added_at: float
     occupied: int = field()
+    readers: int = field(default=0, kw_only=True)
 
     @occupied.default
     def _sum_of_extents(self) -> int:
@@ -156,6 +158,13 @@ class Inventory:
         Bytes that can be given away, once what is leaving has left; negative where there is too much already.
         """
         return self.capacity - self._kept - self._written - self._reserved - self._held
+
+    def interrupted(self) -> list[str]:
+        """
+        The ids of unfinished objects for the rest of which somebody waited, and of those that have only to be verified.
+        """
+        partials = ((object_id, item) for object_id, item in self._wanted.items() if isinstance(item, Partial))
+        return [object_id for object_id, item in partials if item.readers or item.extents == ((0, item.size),)]
 
     def get(self, object_id: str) -> Entry | None:
         """

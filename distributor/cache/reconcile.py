@@ -72,4 +72,4 @@ def _item(row: Row, stock: Stock) -> Entry | Partial | None:
     present = stock.partial.get(row.id)
     if present is None or not row.extents[-1][1] <= present <= row.size:
         return None
-    return Partial(row.size, row.content_hash, row.type, row.extents, row.added_at)
+    return Partial(row.size, row.content_hash, row.type, row.extents, row.added_at, readers=row.hits)

@@ -10,7 +10,7 @@ CREATE TABLE object (
     extents TEXT NOT NULL,                          -- JSON: [[start, stop], ...], what is there of a partial one
     added_at REAL NOT NULL,                         -- seconds since 1970
     last_access REAL NOT NULL,                      -- seconds since 1970
-    hits INTEGER NOT NULL CHECK (hits >= 0)
+    hits INTEGER NOT NULL CHECK (hits >= 0)         -- how often it was read; of a partial one, by how many at the time
 ) STRICT, WITHOUT ROWID;
 
 PRAGMA user_version = 1;

@@ -88,6 +88,12 @@ class Store:
         """
         return self._inventory.unverified
 
+    def interrupted(self) -> list[str]:
+        """
+        The ids of unfinished objects for the rest of which somebody waited, and of those that have only to be verified.
+        """
+        return self._inventory.interrupted()
+
     async def start(self) -> None:
         """
         Read the index and the directories, and bring them together.
@@ -179,9 +185,7 @@ class Store:
         @return: whether there was anything.
         @raise DiskFailed: it cannot be deleted, and is still there.
         """
-        leaving = self._take([object_id])
-        await self._delete(leaving)
-        return bool(leaving)
+        return await self._evict([object_id])
 
     # Making room.
 
@@ -257,6 +261,28 @@ class Store:
         if file is not None:
             self._inventory.hold(occupied)
             file.unused.addCallback(lambda _: self._inventory.hold(-occupied))
+
+    async def make_space(self, size: int) -> bool:
+        """
+        The disk is full, whatever the books say: evict as much as C{size} bytes, or as there is.
+
+        @return: whether anything has been evicted.
+        """
+        wanted = min(size, self._inventory.kept)
+        chosen = None
+        while wanted and chosen is None:
+            chosen = victims(wanted, self._inventory.candidates(), self._files)
+            wanted //= 2
+        try:
+            return await self._evict(chosen or ())
+        except DiskFailed as error:
+            self._log.error("no space can be made: {error}", error=error)
+            return False
+
+    async def _evict(self, object_ids: Iterable[str]) -> bool:
+        leaving = self._take(object_ids)
+        await self._delete(leaving)
+        return bool(leaving)
 
     # Filling.
 

@@ -16,7 +16,7 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from distributor.model import DiskFailed, InThread, IReader
+from distributor.model import LARGEST_STEP, DiskFailed, InThread, IReader
 
 #: The kernel reads ahead by this much, so bytes this far apart tell of those between them.
 _PROBE_STEP = 128 * 1024
@@ -213,7 +213,7 @@ class SendfilePump(Pump):
     that has nothing left to send: first when the head of the answer has gone out.
     """
 
-    window = 1024 * 1024
+    window = LARGEST_STEP
 
     #: What one reader may send before the others have their turn.
     quota = 4 * 1024 * 1024

@@ -4,7 +4,7 @@ demonstrations and tests; C{tap} alone may import this room, which itself import
 """
 
 from distributor.devnet.body import ServedRequest
-from distributor.devnet.faults import Cut, Ending, Fault, Faults
+from distributor.devnet.faults import Cut, Drip, Ending, Fault, Faults
 from distributor.devnet.folder import media_in
 from distributor.devnet.library import Exhibit, exhibits, library_files, library_manifest
 from distributor.devnet.media_file import MediaFile
@@ -14,6 +14,7 @@ from distributor.devnet.storage_node import StorageNode
 __all__ = [
     "Cut",
     "DemoStorageNode",
+    "Drip",
     "Ending",
     "Exhibit",
     "Fault",

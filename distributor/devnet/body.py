@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from distributor.devnet.exchange import Exchange
-from distributor.devnet.faults import Cut, Ending
+from distributor.devnet.faults import Cut, Drip, Ending
 from distributor.devnet.rate import SharedRate
 from distributor.model import ByteRange
 
@@ -65,11 +65,13 @@ class Body:
         clock: IReactorTime,
         rate: SharedRate | None = None,
         cut: Cut | None = None,
+        drip: Drip | None = None,
         close_after: bool = False,
         ended: Callable[[], object] = lambda: None,
     ) -> None:
         """
         @param cut: how to end early; ignored if the body is over by then.
+        @param drip: how much to send how often, whatever the rate.
         @param close_after: end the connection with the body.
         @param ended: called once, when nothing more will be read.
         """
@@ -81,6 +83,9 @@ class Body:
         self._stop = length if self._cut is None else self._cut.after
         self._clock = clock
         self._rate = rate
+        self._drip = drip
+        self._drip_stop = 0 if drip is None else self._stop if drip.stop is None else drip.stop
+        self._next_drop: IDelayedCall | None = None
         self._close_after = close_after
         self._ended = ended
         self._position = 0
@@ -106,6 +111,9 @@ class Body:
         The reader takes more.
         """
         self._paused = False
+        if self._position < self._drip_stop:
+            self._await_drop()
+            return
         if self._rate is not None:
             if self._flows():
                 self._rate.ask(self._turn)
@@ -129,6 +137,19 @@ class Body:
 
     def _flows(self) -> bool:
         return not self._paused and not self._over and self._position < self._stop
+
+    def _await_drop(self) -> None:
+        if self._next_drop is None and self._flows():
+            assert self._drip is not None
+            self._next_drop = self._clock.callLater(self._drip.every_s, self._drop)
+
+    def _drop(self) -> None:
+        self._next_drop = None
+        assert self._drip is not None
+        if self._flows():
+            self._send(min(self._drip.size, self._drip_stop - self._position))
+        if self._flows():
+            self.resumeProducing()
 
     def _turn(self, share: int) -> int:
         assert self._rate is not None
@@ -180,7 +201,8 @@ class Body:
         self._over = True
         if self._rate is not None:
             self._rate.leave(self._turn)
-        if self._reset is not None:
-            self._reset.cancel()
-            self._reset = None
+        for call in (self._reset, self._next_drop):
+            if call is not None:
+                call.cancel()
+        self._reset = self._next_drop = None
         self._ended()

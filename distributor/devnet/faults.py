@@ -35,6 +35,21 @@ class Cut:
     ending: Ending
 
 
+@frozen
+class Drip:
+    """
+    A body that comes a few bytes at a time.
+
+    @ivar size: bytes at a time.
+    @ivar every_s: seconds before each of them.
+    @ivar stop: how much of the body comes in this way, in bytes, before the rest comes as usual; L{None}: all of it.
+    """
+
+    size: int = field(validator=validators.gt(0))
+    every_s: float = field(validator=validators.gt(0))
+    stop: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
+
+
 @frozen(kw_only=True)
 class Fault:
     """
@@ -43,7 +58,9 @@ class Fault:
     @ivar status: answer with this status (404, 500, ...) and a JSON body, whatever was asked for.
     @ivar hang: accept the request, and never answer.
     @ivar redirect: answer 302 with this C{Location}.
+    @ivar delay_s: seconds before anything is said.
     @ivar cut: end the body early.
+    @ivar drip: send the body in drops.
     @ivar ignore_range: answer 200 with the whole file.
     @ivar flip_at: invert the byte of the object at this offset.
     @ivar content_length: what C{Content-Length} says, whatever is sent. The connection is closed after the body.
@@ -54,7 +71,9 @@ class Fault:
     status: int | None = field(default=None, validator=validators.optional(validators.in_(range(400, 600))))
     hang: bool = False
     redirect: str | None = None
+    delay_s: float = field(default=0.0, validator=validators.ge(0))
     cut: Cut | None = None
+    drip: Drip | None = None
     ignore_range: bool = False
     flip_at: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
     content_length: int | None = field(default=None, validator=validators.optional(validators.ge(0)))

@@ -125,13 +125,21 @@ class StorageNode:
         """
         Answer a GET or a HEAD for a file.
         """
-        head = request.method == b"HEAD"
         range_header: str | None = request.getHeader("range")
         served = ServedRequest(request.method.decode("ascii"), object_id, range_header)
         self.requests.append(served)
         fault = self.faults.take(object_id)
         if fault.hang:
             return
+        if not fault.delay_s:
+            self._reply(request, served, fault)
+            return
+        later = self._clock.callLater(fault.delay_s, self._reply, request, served, fault)
+        request.notifyFinish().addErrback(lambda _: later.cancel() if later.active() else None)
+
+    def _reply(self, request: Exchange, served: ServedRequest, fault: Fault) -> None:
+        object_id, range_header = served.object_id, served.range_header
+        head = request.method == b"HEAD"
         file = self.files.get(object_id)
         obeyed = None if head or request.getHeader("if-range") is not None else range_header
         reply = answer(file, obeyed, fault)
@@ -162,14 +170,24 @@ class StorageNode:
 
         source = read
         if fault.gzip:
-            packed = gzip.compress(read(0, length))
+            # Stored, since compressing would hold up every other answer.
+            packed = gzip.compress(read(0, length), compresslevel=0)
             length = len(packed)
             request.setHeader("Content-Encoding", "gzip")
             source = lambda offset, size: packed[offset : offset + size]  # noqa: E731
         _declare(request, length, fault)
         close_after = fault.content_length is not None
         Body(
-            request, served, source, length, self._clock, self._rate, fault.cut, close_after, lambda: os.close(fd)
+            request,
+            served,
+            source,
+            length,
+            self._clock,
+            self._rate,
+            cut=fault.cut,
+            drip=fault.drip,
+            close_after=close_after,
+            ended=lambda: os.close(fd),
         ).start()
 
     def _status(self) -> object:

@@ -4,14 +4,15 @@ Which storage node to ask next, and when to give up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from distributor.model import SourcesFailed, SourcesTimedOut, StorageNode
 
 
 class Round:
     """
-    Storage nodes in their order; each is tried once in a round.
+    Storage nodes in their order; each may fail once in a round.
 
     A round in which bytes came is followed by another one, so that a node which breaks off again and again still gets
     an object through. A round without any is the last.
@@ -22,25 +23,38 @@ class Round:
         self._failures: dict[StorageNode, tuple[str, bool]] = {}
         self._progressed = False
 
-    def choose(self) -> StorageNode:
+    def choose(self, rank: Callable[[StorageNode], Any] = lambda node: 0) -> StorageNode:
         """
-        The node to ask.
+        The node to ask: of those that have not failed in this round the one of the lowest C{rank}, and the first of
+        several.
 
         @raise SourcesTimedOut: a whole round has failed without a byte, each node by time-out.
         @raise SourcesFailed: the same, with another reason among them; or there are no nodes.
         """
         if self._progressed and len(self._failures) == len(self._nodes):
-            self._failures.clear()
-            self._progressed = False
-        for node in self._nodes:
-            if node not in self._failures:
-                return node
+            self.restart()
+        left = self.left()
+        if left:
+            return min(left, key=rank)
         if not self._nodes:
             raise SourcesFailed("no storage node has this object")
         reasons = "; ".join(f"{node.endpoint}: {reason}" for node, (reason, _) in self._failures.items())
         if all(timed_out for _, timed_out in self._failures.values()):
             raise SourcesTimedOut(reasons)
         raise SourcesFailed(reasons)
+
+    def left(self) -> list[StorageNode]:
+        """
+        The nodes that have not failed in this round.
+        """
+        return [node for node in self._nodes if node not in self._failures]
+
+    def restart(self) -> None:
+        """
+        Begin another round.
+        """
+        self._failures.clear()
+        self._progressed = False
 
     def progressed(self) -> None:
         """

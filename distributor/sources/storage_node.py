@@ -5,6 +5,7 @@ The HTTP client of storage nodes: asks for a run of bytes, and checks the answer
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NoReturn
 from typing import Protocol as TypingProtocol
 
@@ -22,6 +23,10 @@ from zope.interface import implementer
 from distributor.model import ByteRange, DistributorError, StorageNode
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,20})-([0-9]{1,20})/(?:([0-9]{1,20})|\*)\Z")
+
+
+#: For so long, in seconds, what a node gave is a measure for what others give.
+LATELY_S = 60.0
 
 
 class SourceError(DistributorError):
@@ -77,7 +82,59 @@ class StorageNodes:
         self._clock = clock
         self._user_agent = user_agent
         self._places = DeferredSemaphore(at_once)
+        self._ignoring_ranges: set[str] = set()
+        self._lies: dict[str, int] = {}
+        self._rates: dict[str, tuple[float, float]] = {}
         self.timeout_s = timeout_s
+
+    # What was learned of each node.
+
+    def ignores_ranges(self, node: StorageNode) -> bool:
+        """
+        Whether C{node} has been seen to answer a request for a part with the whole.
+        """
+        return node.endpoint in self._ignoring_ranges
+
+    def remember_ignoring_ranges(self, node: StorageNode) -> None:
+        """
+        It just did.
+        """
+        self._ignoring_ranges.add(node.endpoint)
+
+    def distrusts(self, node: StorageNode) -> bool:
+        """
+        Whether C{node} has given wrong bytes.
+        """
+        return node.endpoint in self._lies
+
+    def lied(self, node: StorageNode) -> int:
+        """
+        It just did.
+
+        @return: how often it has by now.
+        """
+        self._lies[node.endpoint] = self._lies.get(node.endpoint, 0) + 1
+        return self._lies[node.endpoint]
+
+    def note_rate(self, node: StorageNode, rate: float) -> None:
+        """
+        What C{node} gives at present, in bytes per second.
+        """
+        self._rates[node.endpoint] = rate, self._clock.seconds()
+
+    def forget_rate(self, node: StorageNode) -> None:
+        """
+        What C{node} gave is no measure any more: it has failed.
+        """
+        self._rates.pop(node.endpoint, None)
+
+    def best_rate(self, nodes: Iterable[StorageNode]) -> float | None:
+        """
+        What the best of C{nodes} lately gave; L{None} where that is not known of any.
+        """
+        now = self._clock.seconds()
+        known = (self._rates[node.endpoint] for node in nodes if node.endpoint in self._rates)
+        return max((rate for rate, noted_at in known if now - noted_at <= LATELY_S), default=None)
 
     async def take_place(self) -> None:
         """

@@ -4,9 +4,11 @@ From storage nodes into files: what has arrived, what to ask for next, the share
 May import C{cache}, C{sources}, C{catalogue}, C{observe} and C{model}.
 """
 
+from distributor.transfer.backlog import Backlog
 from distributor.transfer.download import Download
 from distributor.transfer.downloads import Downloads
 from distributor.transfer.passage import HashLine, Passage, feed
+from distributor.transfer.progress import Progress
 from distributor.transfer.reader import DownloadReader
 
-__all__ = ["Download", "DownloadReader", "Downloads", "HashLine", "Passage", "feed"]
+__all__ = ["Backlog", "Download", "DownloadReader", "Downloads", "HashLine", "Passage", "Progress", "feed"]

@@ -4,8 +4,9 @@ Bytes from the network to the file of a download, and their hash, in threads.
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -21,12 +22,16 @@ Chunk = tuple[int, bytes]
 READ_BACK = 8 * 1024 * 1024
 _READ_SIZE = 1024 * 1024
 
+#: Two bytes that differ within so many are taken for one difference.
+_COMPARED = 4096
+
 
 class Filler:
     """
     The blocking half: used by one thread at a time, and never by the reactor's.
 
     @ivar head: the first bytes of the object, as many as tell its media type, once they are there.
+    @ivar differences: where another copy has turned out to differ from what was in the file before.
     """
 
     def __init__(self, fd: int, size: int, hasher: Hasher) -> None:
@@ -34,7 +39,9 @@ class Filler:
         self._hasher = hasher
         self._hashed = 0
         self._head_length = min(SNIFFED, size)
+        self._comparing = False
         self.head: bytes | None = None if size else b""
+        self.differences = Extents()
 
     def fill(self, chunks: Sequence[Chunk], prefix: int) -> int:
         """
@@ -46,6 +53,8 @@ class Filler:
         @raise OSError: the disk refused.
         """
         for offset, data in chunks:
+            if self._comparing:
+                self._compare(offset, data)
             _write_all(self._fd, offset, data)
         for offset, data in chunks:
             if offset <= self._hashed < offset + len(data):
@@ -62,11 +71,39 @@ class Filler:
             self.head = os.pread(self._fd, self._head_length, 0)
         return self._hashed
 
+    def start_over(self, hasher: Hasher) -> None:
+        """
+        What comes from now on is another copy: it is hashed from its beginning, and compared with the one before.
+        """
+        self._hasher = hasher
+        self._hashed = 0
+        self._comparing = True
+        self.head = None
+
+    def _compare(self, offset: int, data: bytes) -> None:
+        before = os.pread(self._fd, len(data), offset)
+        if before == data:
+            return
+        for start in range(0, len(data), _COMPARED):
+            old, new = before[start : start + _COMPARED], data[start : start + _COMPARED]
+            if old != new:
+                first, last = _ends(old.ljust(len(new), b"\0"), new)
+                self.differences = self.differences.add(offset + start + first, offset + start + last + 1)
+
     def digest(self) -> bytes:
         """
         The hash of what has been taken in.
         """
         return self._hasher.digest()
+
+
+def _ends(old: bytes, new: bytes) -> tuple[int, int]:
+    """
+    The first and the last place at which two strings of one length differ. Most that differ do so near both ends.
+    """
+    places = range(len(new))
+    first = next((at for at in places if old[at] != new[at]), 0)
+    return first, next((at for at in reversed(places) if old[at] != new[at]), len(new) - 1)
 
 
 def _write_all(fd: int, offset: int, data: bytes) -> None:
@@ -97,15 +134,24 @@ class DiskWriter:
         in_thread: InThread,
         progressed: Callable[[], None],
         failed: Callable[[DiskFailed], None],
+        make_space: Callable[[int], Awaitable[bool]],
     ) -> None:
+        """
+        @param progressed: is told when more is in the file, or has been hashed; where more of what is there has to be
+            hashed, it says when, by L{run}.
+        @param failed: is told once, when the disk refuses.
+        @param make_space: frees so many bytes of a full disk, if it can.
+        """
         self._filler = filler
         self.extents = extents
         self._in_thread = in_thread
         self._progressed = progressed
         self._failed = failed
+        self._make_space = make_space
         self._queue: list[Chunk] = []
         self._busy = False
         self._closed = False
+        self._next_hasher: Hasher | None = None
         self._waiting_for_idle: list[Deferred[None]] = []
         self.queued = 0
         self.hashed = 0
@@ -133,17 +179,46 @@ class DiskWriter:
         for offset, data in batch:
             extents = extents.add(offset, offset + len(data))
         self._busy = True
-        job = self._in_thread(self._filler.fill, batch, extents.stop_at(0))
+        job = Deferred.fromCoroutine(self._fill(batch, extents.stop_at(0)))
         job.addCallbacks(self._wrote, self._refused, callbackArgs=(extents,))
         job.addErrback(lambda failure: self._log.failure("telling of what was written", failure))
 
+    async def _fill(self, batch: list[Chunk], prefix: int) -> int:
+        while True:
+            try:
+                return await self._in_thread(self._filler.fill, batch, prefix)
+            except OSError as error:
+                needed = sum(len(data) for _, data in batch)
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not await self._make_space(needed):
+                    raise
+
+    def start_over(self, hasher: Hasher) -> None:
+        """
+        Take another copy of the object, over the one that is in the file; of which what is queued is forgotten.
+        """
+        self._queue.clear()
+        self.queued = 0
+        self.extents = Extents()
+        self.hashed = 0
+        if self._busy:
+            self._next_hasher = hasher
+        else:
+            self._filler.start_over(hasher)
+
     def _wrote(self, hashed: int, extents: Extents) -> None:
+        self._job_ended()
+        if self._next_hasher is not None:
+            # What has just been written is of the copy before.
+            self._filler.start_over(self._next_hasher)
+            self._next_hasher = None
+            self.run()
+            return
         self.extents = extents
         self.hashed = hashed
-        self._job_ended()
         if not self._closed:
-            # The next job runs in its thread while the reactor tells the readers of this one.
-            self.run()
+            if self._queue:
+                # The next job runs in its thread while the reactor tells the readers of this one.
+                self.run()
             self._progressed()
 
     def _refused(self, failure: Failure) -> None:

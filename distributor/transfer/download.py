@@ -4,13 +4,15 @@ The filling of one object's file, shared by all who read it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from distributor.cache import Allocation, OpenFile, Store
+from distributor.cache import Allocation, Store
 from distributor.model import (
     ByteRange,
     CacheState,
@@ -21,21 +23,14 @@ from distributor.model import (
     Listing,
     NoRoom,
     Overloaded,
-    SourcesFailed,
 )
 from distributor.observe import Sparse
-from distributor.sources import Body, Round, SourceError, StorageNodes
-from distributor.transfer.disk_writer import DiskWriter, Filler
+from distributor.sources import StorageNodes
 from distributor.transfer.extents import Extents
-from distributor.transfer.media_type import media_type
-from distributor.transfer.plan import plan
+from distributor.transfer.filling import Filling
+from distributor.transfer.plan import Reading
+from distributor.transfer.progress import Progress
 from distributor.transfer.reader import DownloadReader, Waiters
-from distributor.transfer.segment import Segment
-
-#: Bytes that wait for the disk: above the first, segments are paused; below the second, they go on. A few MiB keep
-#: a disk busy, and are all the memory that a download takes, however fast its storage node is.
-HIGH_WATER = 4 * 1024 * 1024
-LOW_WATER = 1024 * 1024
 
 #: How far the index may be behind the file, so that a node which was killed fetches little again.
 RECORD_EVERY_BYTES = 64 * 1024 * 1024
@@ -55,9 +50,9 @@ class State(Enum):
 
 class Download:
     """
-    Owns the segments, the disk writer and the allocation of one object, from the first reader to the store.
+    Owns the filling and the allocation of one object, from the first reader to the store; and tells readers.
 
-    Events change facts; what follows from them is decided by L{plan}, asked once for all the events of a turn.
+    @ivar error: why no more bytes will come.
     """
 
     _log = Logger()
@@ -70,7 +65,12 @@ class Download:
         clock: IReactorTime,
         in_thread: InThread,
         trouble: Sparse,
+        patience_s: float,
     ) -> None:
+        """
+        @param trouble: where a failing disk is told of.
+        @param patience_s: for how long storage nodes are tried again in the middle of an object.
+        """
         self.listing = listing
         self.object = listing.object
         self._store = store
@@ -78,24 +78,19 @@ class Download:
         self._clock = clock
         self._in_thread = in_thread
         self._trouble = trouble
+        self._patience_s = patience_s
         self._state = State.QUEUED
-        self._round = Round(listing.storage_nodes)
-        self._segments: list[Segment] = []
-        self._arrived = Extents()
-        self._writer: DiskWriter | None = None
-        self._filler: Filler | None = None
-        self._file: OpenFile | None = None
+        self._filling: Filling | None = None
+        self._allocation: Allocation | None = None
         self._filled: Deferred[None] = Deferred()
-        self._waiters = Waiters(clock, self._ready, lambda: self.error)
-        self._readers: set[DownloadReader] = set()
-        self._next_plan: IDelayedCall | None = None
-        self._source_type: str | None = None
-        self._contributors: set[str] = set()
+        self._waiters = Waiters(clock, self._ready, lambda reader: reader.error or self.error)
+        self._readers: dict[DownloadReader, None] = {}
+        self._readers_at_the_end = 0
         self._recording = DeferredLock()
         self._recorded_bytes = 0
         self._recorded_at = clock.seconds()
+        self._next_record: IDelayedCall | None = None
         self.size = listing.object.size
-        self.media_type: str | None = None
         self.error: DistributorError | None = None
 
     def __repr__(self) -> str:
@@ -108,7 +103,7 @@ class Download:
         """
         What is in the file.
         """
-        return self._writer.extents if self._writer is not None else Extents()
+        return self._filling.extents if self._filling is not None else Extents()
 
     @property
     def cache_state(self) -> CacheState:
@@ -117,45 +112,103 @@ class Download:
         """
         return CacheState.HIT if self._state is State.VERIFIED else CacheState.PENDING
 
+    @property
+    def media_type(self) -> str | None:
+        """
+        What the first bytes tell; as long as they are not there, what the catalogue says, if it does.
+        """
+        sniffed = self._filling.media_type if self._filling is not None else None
+        return sniffed or self.object.type
+
     def available(self, offset: int) -> int:
         """
         How many bytes can be read at C{offset} without a gap. The last byte of the object is there only once the hash
         of the whole has been found right.
         """
-        if isinstance(self.error, ContentMismatch):
+        if self._filling is None or self._filling.replacing or isinstance(self.error, ContentMismatch):
             return 0
-        stop = self.extents.stop_at(offset)
+        stop = self._filling.extents.stop_at(offset)
         if self._state is not State.VERIFIED:
             stop = min(stop, self.size - 1)
         return max(0, stop - offset)
 
-    def wait(self, offset: int) -> Deferred[None]:
+    def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
         """
         Fires when there is something to read at C{offset}, and the media type is known; at the end of the object, when
         the whole of it has been verified.
         """
-        return self._waiters.wait(offset)
+        waiting = self._waiters.wait(reader, offset)
+        if self._filling is not None and not waiting.called:
+            self._filling.readers_changed()
+        return waiting
 
     def _ready(self, offset: int) -> bool:
-        if self.media_type is None:
+        if self._filling is None:
+            return False
+        if self._filling.media_type is None and (self.object.type is None or self._filling.head_comes):
             return False
         return self.available(offset) > 0 or (offset >= self.size and self._state is State.VERIFIED)
 
-    def reader(self) -> DownloadReader:
+    def reader(self, ranges: Sequence[ByteRange] | None = None) -> DownloadReader:
         """
         One more reader.
+
+        @param ranges: what it is going to read; by default all.
         """
-        reader = DownloadReader(self)
-        self._readers.add(reader)
-        if self._file is not None:
-            reader.attach(self._file)
+        if ranges is None:
+            ranges = (ByteRange(0, self.size),) if self.size else ()
+        reader = DownloadReader(self, ranges)
+        self._readers[reader] = None
+        self._place(reader)
         return reader
+
+    def _place(self, reader: DownloadReader) -> None:
+        """
+        Give a reader the file, and see to what it wants, as soon as there is one.
+        """
+        if self._allocation is not None and self._filling is not None:
+            reader.attach(self._allocation.file)
+            reader.external = self._state is State.FILLING and self._filling.begins_with_a_seek(reader.offset)
+            self._filling.readers_changed()
 
     def reader_left(self, reader: DownloadReader) -> None:
         """
-        The download goes on all the same.
+        The download goes on all the same, but has one less to please.
         """
-        self._readers.discard(reader)
+        del self._readers[reader]
+        if self._filling is not None:
+            self._filling.readers_changed()
+
+    @property
+    def reader_count(self) -> int:
+        """
+        How many read it, or wait to.
+        """
+        return len(self._readers)
+
+    def note_readers(self) -> None:
+        """
+        Nothing more will come for those who read it now, and they are about to leave: after the next start, it is to be
+        gone on with for their sake.
+        """
+        self._readers_at_the_end = max(self._readers_at_the_end, len(self._readers))
+
+    def progress(self) -> Progress:
+        """
+        How far it is.
+        """
+        present = len(self.extents)
+        rate = self._filling.rate if self._filling is not None else 0.0
+        return Progress(
+            id=self.object.id,
+            state="replacing" if self._filling is not None and self._filling.replacing else self._state.value,
+            size=self.size,
+            present=present,
+            rate=rate,
+            readers=len(self._readers),
+            sources=self._filling.sources if self._filling is not None else (),
+            seconds_left=(self.size - present) / rate if rate else None,
+        )
 
     # The life of a download, step by step.
 
@@ -184,36 +237,37 @@ class Download:
 
     def _begin(self, allocation: Allocation) -> None:
         self._allocation = allocation
-        self._arrived = Extents(allocation.extents)
-        self._recorded_bytes = len(self._arrived)
-        self._filler = Filler(allocation.fd, self.size, self.object.content_hash.hasher())
-        self._writer = DiskWriter(self._filler, self._arrived, self._in_thread, self._progressed, self._fail)
-        self._file = allocation.file
-        for reader in self._readers:
-            reader.attach(allocation.file)
+        self._recorded_bytes = sum(stop - start for start, stop in allocation.extents)
+        self._filling = Filling(
+            self.listing,
+            allocation,
+            self._nodes,
+            self._clock,
+            self._in_thread,
+            self._store.make_space,
+            self._patience_s,
+            self,
+        )
         if self._state is State.QUEUED:
             self._state = State.FILLING
-            # A file that was adopted or resumed has a prefix to hash before anything comes.
-            self._writer.run()
-            self._progressed()
+            for reader in self._readers:
+                self._place(reader)
+            self._filling.start()
 
     async def _settle(self) -> None:
         """
         Wait until nothing uses the file any more but readers.
         """
-        if self._next_plan is not None:
-            self._next_plan.cancel()
-            self._next_plan = None
-        segments, self._segments = self._segments, []
-        for segment in segments:
-            segment.stop()
-        assert self._writer is not None
-        await self._writer.close()
+        assert self._filling is not None
+        if self._next_record is not None:
+            self._next_record.cancel()
+            self._next_record = None
+        await self._filling.close()
         await self._recording.acquire()
 
     async def _keep(self, allocation: Allocation) -> None:
         try:
-            await allocation.commit(self.media_type)
+            await allocation.commit(self._filling.media_type if self._filling is not None else None)
         except DiskFailed as error:
             self._trouble.error("object {id} cannot be kept: {error}", id=self.object.id, error=error)
             await self._leave(allocation, error)
@@ -223,7 +277,7 @@ class Download:
             if isinstance(error, (ContentMismatch, DiskFailed)):
                 await allocation.discard()
             else:
-                await allocation.suspend(self.extents.runs)
+                await allocation.suspend(self.extents.runs, self._readers_at_the_end)
         except DiskFailed as another:
             self._trouble.error("the file of object {id} cannot be put away: {error}", id=self.object.id, error=another)
 
@@ -233,11 +287,22 @@ class Download:
         """
         self._fail(Overloaded("shutting down"))
 
+    def abandon(self, error: DistributorError) -> None:
+        """
+        Something has gone wrong that nobody has thought of, and L{run} is over: tell the readers at least.
+        """
+        self._filled.addErrback(lambda _: None)
+        self._fail(error)
+
     def _fail(self, error: DistributorError) -> None:
         if self._state in (State.VERIFIED, State.ENDED):
             return
+        if self._filling is not None and self._filling.replacing:
+            # Nothing in the file is known to be right.
+            error = ContentMismatch(f"object {self.object.id} does not have its hash")
         self._state = State.ENDED
         self.error = error
+        self.note_readers()
         if isinstance(error, (NoRoom, DiskFailed)):
             self._trouble.error("object {id} is passed through: {error}", id=self.object.id, error=error)
         else:
@@ -245,96 +310,83 @@ class Download:
         self._waiters.wake()
         self._filled.errback(error)
 
-    # What happens, and what follows from it.
+    # What the filling tells, and asks.
 
-    def segment_answered(self, segment: Segment, body: Body) -> None:
-        self._source_type = self._source_type or body.type
-
-    def segment_received(self, segment: Segment, offset: int, data: bytes) -> None:
-        assert self._writer is not None
-        for start, stop in self._arrived.holes(offset, offset + len(data)):
-            whole = stop - start == len(data)
-            self._writer.write(start, data if whole else data[start - offset : stop - offset])
-            self._arrived = self._arrived.add(start, stop)
-            self._round.progressed()
-            self._contributors.add(segment.node.endpoint)
-        if self._writer.queued > HIGH_WATER:
-            segment.pause()
-
-    def segment_ended(self, segment: Segment, error: SourceError | None) -> None:
-        self._segments.remove(segment)
-        if error is not None:
-            self._log.warn(
-                "storage node {node} failed for object {id}: {error}",
-                node=segment.node.endpoint,
-                id=self.object.id,
-                error=error,
-            )
-            self._round.failed(segment.node, str(error), timed_out=error.timed_out)
-        self._plan_soon()
-
-    def _progressed(self) -> None:
+    @property
+    def is_read(self) -> bool:
         """
-        More is in the file, or more of it has been hashed.
+        Whether there is a reader who wants anything: a prefetch does not.
+        """
+        return any(reader.wants_anything for reader in self._readers)
+
+    def readings(self) -> list[Reading]:
+        """
+        What readers want, those who came first first.
+        """
+        readings = (reader.reading for reader in self._readers)
+        return list(dict.fromkeys(reading for reading in readings if reading is not None))
+
+    def progressed(self) -> None:
+        """
+        More is in the file, or more is known of it.
+        """
+        if self._state is State.FILLING:
+            self._record()
+            self._waiters.wake()
+
+    def verified(self, differences: Extents) -> None:
+        """
+        The file is the object.
         """
         if self._state is not State.FILLING:
             return
-        assert self._writer is not None and self._filler is not None
-        self._allocation.grew(len(self.extents))
-        if self._writer.queued <= LOW_WATER:
-            for segment in self._segments:
-                segment.resume()
-        if self.media_type is None and self._filler.head is not None:
-            self.media_type = media_type(self._filler.head, self.object.type, self._source_type)
-        if self._writer.hashed == self.size:
-            self._check(self._filler.digest())
-        else:
-            self._record()
-            self._plan_soon()
+        assert self._allocation is not None
+        self._allocation.grew(self.size)
+        for reader in self._readers:
+            if reader.may_have_read.overlaps(differences):
+                reader.fail(ContentMismatch(f"object {self.object.id}: bytes that were sent were wrong"))
+        self._state = State.VERIFIED
         self._waiters.wake()
+        self._filled.callback(None)
 
-    def _check(self, digest: bytes) -> None:
-        if digest == self.object.content_hash.digest:
-            self._state = State.VERIFIED
-            self._filled.callback(None)
-        else:
-            self._log.error(
-                "object {id} does not have its hash {hash}: bytes came from {nodes}",
-                id=self.object.id,
-                hash=str(self.object.content_hash),
-                nodes=", ".join(sorted(self._contributors)) or "the disk",
-            )
-            self._fail(ContentMismatch(f"object {self.object.id} does not have its hash"))
+    def failed(self, error: DistributorError) -> None:
+        """
+        The object cannot be had.
+        """
+        self._fail(error)
 
     def _record(self) -> None:
         """
-        Let the index know what is in the file, now and then.
+        Keep the books: how much is in the file; and, now and then, what.
         """
-        grown = len(self.extents) - self._recorded_bytes
+        assert self._allocation is not None and self._filling is not None
+        if self._filling.replacing:
+            return
+        present = len(self.extents)
+        self._allocation.grew(present)
         now = self._clock.seconds()
+        grown = present - self._recorded_bytes
         due = grown >= RECORD_EVERY_BYTES or (grown and now - self._recorded_at >= RECORD_EVERY_S)
         if due and not self._recording.locked:
-            self._recorded_bytes += grown
+            self._recorded_bytes = present
             self._recorded_at = now
-            recorded = self._recording.run(Deferred.fromCoroutine, self._allocation.record(self.extents.runs))
-            recorded.addErrback(
-                lambda failure: self._log.failure("recording the extents of object {id}", failure, id=self.object.id)
+            recorded = self._recording.run(
+                Deferred.fromCoroutine, self._allocation.record(self.extents.runs, len(self._readers))
             )
+            recorded.addErrback(self._not_recorded)
+        elif grown and self._next_record is None:
+            # It may be long before more comes.
+            self._next_record = self._clock.callLater(RECORD_EVERY_S, self._record_now)
 
-    def _plan_soon(self) -> None:
-        if self._next_plan is None and self._state is State.FILLING:
-            self._next_plan = self._clock.callLater(0, self._act)
+    def _record_now(self) -> None:
+        self._next_record = None
+        if self._state is State.FILLING:
+            self._record()
 
-    def _act(self) -> None:
-        self._next_plan = None
-        running = [(segment.position, segment.stop_offset) for segment in self._segments]
-        for start in plan(self.object.size, self._arrived, running):
-            try:
-                node = self._round.choose()
-            except SourcesFailed as error:
-                self._fail(error)
-                return
-            wanted = ByteRange(start.offset, start.stop)
-            segment = Segment(self._nodes, node, self.object.id, self.object.size, wanted, self, self._clock)
-            self._segments.append(segment)
-            segment.start()
+    def _not_recorded(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, DiskFailed):
+            # What has not reached the disk once is not going to be kept.
+            self._fail(error)
+        else:
+            self._log.failure("recording the extents of object {id}", failure, id=self.object.id)

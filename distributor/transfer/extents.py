@@ -75,5 +75,11 @@ class Extents:
         if start < stop:
             yield start, stop
 
+    def overlaps(self, other: Extents) -> bool:
+        """
+        Whether there is a byte that both have.
+        """
+        return any(len(list(self.holes(*run))) != 1 or next(self.holes(*run)) != run for run in other.runs)
+
     def __len__(self) -> int:
         return sum(stop - start for start, stop in self.runs)

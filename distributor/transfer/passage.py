@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IConsumer, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -24,8 +25,10 @@ from distributor.model import (
     InThread,
     Listing,
     SourcesFailed,
+    StorageNode,
 )
 from distributor.sources import Body, Round, SourceError, StorageNodes
+from distributor.transfer.fetch import FIRST_DELAY_S, LONGEST_DELAY_S
 from distributor.transfer.media_type import SNIFFED, media_type
 from distributor.transfer.segment import Segment
 
@@ -103,9 +106,18 @@ class Passage:
     _log = Logger()
 
     def __init__(
-        self, listing: Listing, wanted: ByteRange, nodes: StorageNodes, clock: IReactorTime, hash_line: HashLine | None
+        self,
+        listing: Listing,
+        wanted: ByteRange,
+        nodes: StorageNodes,
+        clock: IReactorTime,
+        hash_line: HashLine | None,
+        patience_s: float = 0.0,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         """
+        @param patience_s: for how long to try again once bytes have come.
+        @param ended: is told once, when it is over in whatever way.
         @param hash_line: has taken in all that stands before C{wanted}; or L{None}, where that is not known or the run
             does not reach the end of the object: then the bytes cannot be verified.
         """
@@ -114,7 +126,13 @@ class Passage:
         self._nodes = nodes
         self._clock = clock
         self._hash_line = hash_line if wanted.stop == listing.object.size else None
+        self._patience_s = patience_s
+        self._on_ended = ended
         self._round = Round(listing.storage_nodes)
+        self._contributors: set[StorageNode] = set()
+        self._progressed_at: float | None = None
+        self._retry: IDelayedCall | None = None
+        self._delay_s = FIRST_DELAY_S
         self._position = wanted.start
         self._wanted = wanted
         self._segment: Segment | None = None
@@ -158,15 +176,36 @@ class Passage:
 
     def _ask(self) -> None:
         try:
-            node = self._round.choose()
+            node = self._round.choose(self._rank)
         except SourcesFailed as error:
-            self._fail(error)
+            self._none_left(error)
             return
         wanted = ByteRange(self._position, self._wanted.stop)
         self._segment = Segment(self._nodes, node, self._object.id, self._object.size, wanted, self, self._clock)
         self._segment.start()
 
+    def _rank(self, node: StorageNode) -> tuple[bool, bool]:
+        """
+        Lower is better: nodes that lied last, and those that would send what is not wanted.
+        """
+        return self._nodes.distrusts(node), self._position > 0 and self._nodes.ignores_ranges(node)
+
+    def _none_left(self, error: SourcesFailed) -> None:
+        now = self._clock.seconds()
+        if self._progressed_at is None or now - self._progressed_at >= self._patience_s:
+            self._fail(error)
+            return
+        self._retry = self._clock.callLater(self._delay_s, self._try_again)
+        self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._round.restart()
+        self._ask()
+
     def segment_answered(self, segment: Segment, body: Body) -> None:
+        if body.start != segment.wanted.start:
+            self._nodes.remember_ignoring_ranges(segment.node)
         self.media_type = media_type(b"", self._object.type, body.type)
 
     def segment_received(self, segment: Segment, offset: int, data: bytes) -> None:
@@ -178,6 +217,9 @@ class Passage:
             self.media_type = media_type(piece[:SNIFFED], self._object.type, self.media_type)
         self._position += len(piece)
         self._round.progressed()
+        self._progressed_at = self._clock.seconds()
+        self._delay_s = FIRST_DELAY_S
+        self._contributors.add(segment.node)
         self._held.append(piece)
         if self._hash_line is not None:
             self._hash_line.feed(piece)
@@ -199,8 +241,11 @@ class Passage:
             self._all_came = True
             self._flow()
         else:
-            nodes = ", ".join(node.endpoint for node in self._listing.storage_nodes)
+            nodes = ", ".join(sorted(node.endpoint for node in self._contributors))
             self._log.error("object {id}, passed through from {nodes}, is wrong", id=self._object.id, nodes=nodes)
+            if self._wanted.start == 0 and len(self._contributors) == 1:
+                # All of it is this one's.
+                self._nodes.lied(*self._contributors)
             self._fail(ContentMismatch(f"object {self._object.id} does not have its hash"))
 
     def segment_ended(self, segment: Segment, error: SourceError | None) -> None:
@@ -277,9 +322,12 @@ class Passage:
             return
         self._closed = True
         self._error = error
+        if self._retry is not None:
+            self._retry.cancel()
         if self._segment is not None:
             self._segment.stop()
         self._held.clear()
+        self._on_ended()
         if self._consumer is not None:
             self._consumer.unregisterProducer()
             waiting = self._sent

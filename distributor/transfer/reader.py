@@ -4,7 +4,7 @@ The readers of a download: each waits for itself, and is told when its bytes are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
@@ -12,7 +12,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from distributor.cache import OpenFile
-from distributor.model import DistributorError, IReader
+from distributor.model import LARGEST_STEP, ByteRange, DistributorError, IReader
+from distributor.transfer.extents import Extents
+from distributor.transfer.plan import Reading
 
 #: A pass over the waiting readers is followed by a rest as long as it took, so that a thousand readers of one download
 #: leave half of the reactor's time to everything else; but never longer than this, in seconds.
@@ -25,35 +27,38 @@ class Waiters:
     """
 
     def __init__(
-        self, clock: IReactorTime, ready: Callable[[int], bool], error: Callable[[], DistributorError | None]
+        self,
+        clock: IReactorTime,
+        ready: Callable[[int], bool],
+        error: Callable[[DownloadReader], DistributorError | None],
     ) -> None:
         """
         @param ready: whether there is something to read at an offset.
-        @param error: why nothing more will come, if so.
+        @param error: why nothing more will come for a reader, if so.
         """
         self._clock = clock
         self._ready = ready
         self._error = error
-        self._waiting: dict[Deferred[None], int] = {}
+        self._waiting: dict[Deferred[None], tuple[DownloadReader, int]] = {}
         self._next_pass: IDelayedCall | None = None
         self._rest_s = 0.0
 
-    def wait(self, offset: int) -> Deferred[None]:
+    def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
         """
         Fires once C{ready(offset)}, or fails with the error.
         """
         waiter: Deferred[None] = Deferred(self._cancelled)
-        if not self._tell(waiter, offset):
-            self._waiting[waiter] = offset
+        if not self._tell(waiter, reader, offset):
+            self._waiting[waiter] = reader, offset
         return waiter
 
     def _cancelled(self, waiter: Deferred[None]) -> None:
         self._waiting.pop(waiter, None)
 
-    def _tell(self, waiter: Deferred[None], offset: int) -> bool:
-        if self._ready(offset):
+    def _tell(self, waiter: Deferred[None], reader: DownloadReader, offset: int) -> bool:
+        if reader.error is None and self._ready(offset):
             waiter.callback(None)
-        elif (error := self._error()) is not None:
+        elif (error := self._error(reader)) is not None:
             waiter.errback(error)
         else:
             return False
@@ -70,11 +75,11 @@ class Waiters:
         self._next_pass = None
         began = self._clock.seconds()
         # A waiter that is told may wait again, or make others leave, before the next one's turn.
-        for waiter, offset in list(self._waiting.items()):
+        for waiter, (reader, offset) in list(self._waiting.items()):
             if waiter in self._waiting:
                 del self._waiting[waiter]
-                if not self._tell(waiter, offset):
-                    self._waiting[waiter] = offset
+                if not self._tell(waiter, reader, offset):
+                    self._waiting[waiter] = reader, offset
         self._rest_s = min(max(0.0, self._clock.seconds() - began), _LONGEST_REST_S)
 
 
@@ -91,7 +96,7 @@ class Fill(TypingProtocol):
 
     def available(self, offset: int) -> int: ...
 
-    def wait(self, offset: int) -> Deferred[None]: ...
+    def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]: ...
 
     def reader_left(self, reader: DownloadReader) -> None: ...
 
@@ -100,14 +105,27 @@ class Fill(TypingProtocol):
 class DownloadReader:
     """
     One answer's view of a download. It stays whole when the download ends: the file is its own as much as the store's.
+
+    @ivar offset: of the next byte that it reads.
+    @ivar external: a storage node has to be asked for just what it begins with.
+    @ivar error: why this reader gets nothing more, whatever becomes of the others.
     """
 
-    def __init__(self, fill: Fill) -> None:
+    def __init__(self, fill: Fill, ranges: Sequence[ByteRange]) -> None:
+        """
+        @param ranges: what it is going to read, in this order.
+        """
         self._fill = fill
+        self._ranges = tuple(ranges)
+        # How far in each of them bytes may have been read.
+        self._reached = {wanted: wanted.start for wanted in ranges}
+        self.error: DistributorError | None = None
+        self.external = False
         self._file: OpenFile | None = None
         self._closed = False
         self._waiting: Deferred[None] | None = None
         self.size = fill.size
+        self.offset = ranges[0].start if ranges else 0
 
     def attach(self, file: OpenFile) -> None:
         """
@@ -133,12 +151,52 @@ class DownloadReader:
         """
         return self._fill.media_type
 
+    @property
+    def wants_anything(self) -> bool:
+        """
+        Whether it was opened to read something.
+        """
+        return bool(self._ranges)
+
+    @property
+    def reading(self) -> Reading | None:
+        """
+        What it reads next.
+        """
+        # They do not overlap, and need not be in order of offsets.
+        for wanted in self._ranges:
+            if wanted.start <= self.offset < wanted.stop:
+                return Reading(self.offset, wanted.stop)
+        return None
+
+    @property
+    def may_have_read(self) -> Extents:
+        """
+        The bytes that may have gone out.
+        """
+        return Extents.of((wanted.start, reached) for wanted, reached in self._reached.items())
+
+    def fail(self, error: DistributorError) -> None:
+        """
+        This reader alone gets nothing more, as it has been given bytes that were wrong.
+        """
+        self.error = error
+
     def available(self, offset: int) -> int:
-        return 0 if self._closed else self._fill.available(offset)
+        if self._closed or self.error is not None:
+            return 0
+        self.offset = offset
+        length = self._fill.available(offset)
+        if length:
+            for wanted in self._ranges:
+                if wanted.start <= offset < wanted.stop:
+                    self._reached[wanted] = min(offset + min(length, LARGEST_STEP), wanted.stop)
+        return length
 
     def wait(self, offset: int) -> Deferred[None]:
         assert self._waiting is None, "one wait at a time"
-        waiting = self._fill.wait(offset)
+        self.offset = offset
+        waiting = self._fill.wait(self, offset)
         if not waiting.called:
             self._waiting = waiting
             waiting.addBoth(self._waited)

@@ -15,6 +15,10 @@ from twisted.python.failure import Failure
 
 from distributor.model import ByteRange, StorageNode
 from distributor.sources import Body, SourceError, StorageNodes
+from distributor.transfer.rate import Rate
+
+#: From fewer bytes, nothing can be told of the rate of a storage node: they take as long as the request does.
+_TELLING = 256 * 1024
 
 
 class SegmentSink(TypingProtocol):
@@ -48,8 +52,12 @@ class Segment(Protocol):
     """
     Asks one storage node for a run of bytes and passes them on in order.
 
+    @ivar wanted: what was asked for.
+    @ivar began_at: when, in seconds.
     @ivar position: the offset in the object of the next byte to come.
-    @ivar stop_offset: the offset behind the last byte that was asked for.
+    @ivar first: the offset of the first one that came, or will.
+    @ivar stop_offset: the offset behind the last byte that it is to bring.
+    @ivar waited: somebody waits for what it brings.
     """
 
     _log = Logger()
@@ -68,11 +76,17 @@ class Segment(Protocol):
         self.node = node
         self._object_id = object_id
         self._size = size
-        self._wanted = wanted
+        self.wanted = wanted
         self._sink = sink
         self._clock = clock
-        self.position = wanted.start
-        self.stop_offset = wanted.stop
+        self.first = self.position = wanted.start
+        self.stop_offset = self._body_stop = wanted.stop
+        self.waited = False
+        self.began_at = clock.seconds()
+        self._rate = Rate(self.began_at)
+        self._paused_at: float | None = None
+        self._rested = False
+        self._held = False
         self._state = State.CREATED
         self._asking: Deferred[None] | None = None
         self._silence: IDelayedCall | None = None
@@ -94,12 +108,17 @@ class Segment(Protocol):
     async def _ask(self) -> None:
         await self._nodes.take_place()
         self._has_place = True
-        body = await self._nodes.fetch(self.node, self._object_id, self._size, self._wanted)
-        # Where Range was ignored, this is the whole object: the sink takes what it misses of it.
-        self.position = body.start
-        self.stop_offset = body.stop
+        body = await self._nodes.fetch(self.node, self._object_id, self._size, self.wanted)
+        self._body_stop = body.stop
+        if body.start != self.wanted.start:
+            # Range was ignored: this is the whole object, and the sink takes what it misses of it.
+            self.first = self.position = body.start
+            self.stop_offset = body.stop
         self._state = State.RECEIVING
+        self._rate = Rate(self._clock.seconds())
         self._sink.segment_answered(self, body)
+        if self._held or self._paused_at is not None:
+            self._still()
         body.deliver(self)
 
     def _failed(self, failure: Failure) -> None:
@@ -127,14 +146,19 @@ class Segment(Protocol):
         if self._state is State.PAUSED:
             # The response resumes its transport once it has delivered what it had buffered.
             self._pause_transport()
-        excess = self.position + len(data) - self.stop_offset
+        excess = self.position + len(data) - self._body_stop
         if excess > 0:
             # Only a body without a length can do this: one with the wrong length was refused by its head.
             self._end(SourceError(f"{excess} bytes too many"))
             return
+        self._rate.add(self._clock.seconds(), len(data))
         offset = self.position
-        self.position += len(data)
-        self._sink.segment_received(self, offset, data)
+        wanted = data[: self.stop_offset - offset]
+        self.position += len(wanted)
+        self._sink.segment_received(self, offset, wanted)
+        if self.position == self.stop_offset < self._body_stop:
+            # What follows is brought by another one.
+            self._end_early()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._state is State.ENDED:
@@ -147,21 +171,92 @@ class Segment(Protocol):
 
     # The sink's side.
 
+    @property
+    def rate(self) -> float | None:
+        """
+        Bytes per second lately; L{None} if it is too new to tell.
+        """
+        return self._rate.lately(self._clock.seconds()) if self._state is State.RECEIVING else None
+
+    @property
+    def mean_rate(self) -> float | None:
+        """
+        Bytes per second over all its life, the wait for the answer included; L{None} if it has brought too little to
+        tell, or was paused.
+        """
+        brought, lasted_s = self.position - self.first, self._clock.seconds() - self.began_at
+        return brought / lasted_s if brought >= _TELLING and lasted_s and not self._rested else None
+
+    @property
+    def paused_s(self) -> float | None:
+        """
+        For how many seconds it has been paused; L{None} if it is not.
+        """
+        return None if self._paused_at is None else self._clock.seconds() - self._paused_at
+
+    @property
+    def is_whole(self) -> bool:
+        """
+        Whether its answer has come, and is the whole object.
+        """
+        answered = self._state in (State.RECEIVING, State.PAUSED)
+        return answered and self.first == 0 and self._body_stop == self._size
+
+    def bound(self, stop: int) -> None:
+        """
+        Bring nothing from C{stop} on. The connection is cut there, unless the answer ends there anyway.
+        """
+        self.stop_offset = min(self.stop_offset, stop)
+        if self.position >= self.stop_offset:
+            self._end_early()
+
+    def extend(self) -> None:
+        """
+        Bring all that the answer has, more than was asked for.
+        """
+        self.stop_offset = self._body_stop
+
     def pause(self) -> None:
         """
         Let no more bytes come for now. The storage node's silence is not held against it meanwhile.
         """
-        if self._state is State.RECEIVING:
-            self._state = State.PAUSED
-            self._unwatch()
-            self._pause_transport()
+        if self._paused_at is None:
+            self._paused_at = self._clock.seconds()
+            self._still()
 
     def resume(self) -> None:
         """
         The opposite of L{pause}.
         """
-        if self._state is State.PAUSED:
+        self._paused_at = None
+        self._go_on()
+
+    def hold(self) -> None:
+        """
+        The same as L{pause}, for another reason: each of the two has to be taken back.
+        """
+        self._held = True
+        self._still()
+
+    def release(self) -> None:
+        """
+        The opposite of L{hold}.
+        """
+        if self._held:
+            self._held = False
+            self._go_on()
+
+    def _still(self) -> None:
+        self._rested = True
+        if self._state is State.RECEIVING:
+            self._state = State.PAUSED
+            self._unwatch()
+            self._pause_transport()
+
+    def _go_on(self) -> None:
+        if self._state is State.PAUSED and not self._held and self._paused_at is None:
             self._state = State.RECEIVING
+            self._rate = Rate(self._clock.seconds())
             self._watch()
             if self.transport is not None:
                 self.transport.resumeProducing()  # type: ignore[attr-defined]
@@ -190,6 +285,11 @@ class Segment(Protocol):
         self._silence = None
         self._end(SourceError(f"no byte for {self._nodes.timeout_s:g} s", timed_out=True))
 
+    def _end_early(self) -> None:
+        # The sink may have stopped it when it got the last bytes.
+        if self._state is not State.ENDED:
+            self._end(None)
+
     def _end(self, error: SourceError | None) -> None:
         self._release()
         self._sink.segment_ended(self, error)
@@ -202,7 +302,7 @@ class Segment(Protocol):
         self._unwatch()
         if was is State.ASKING and self._asking is not None:
             self._asking.cancel()
-        elif self.position < self.stop_offset:
+        elif self.position < self._body_stop:
             # A connection whose answer was read to its end stays open, for the next request.
             self._drop_connection()
         if self._has_place:

@@ -137,7 +137,7 @@ class _Visit:
         found = await self._node.find(self._asked.object_id)
         selection = select(self._asked, found.object.size, entity_tag(found.object.content_hash))
         if self._asked.method == "GET" and selection.status in (200, 206):
-            opened = await self._node.open(found)
+            opened = await self._node.open(found, selection.ranges)
             try:
                 await self._send(found, opened, selection.ranges[0] if selection.ranges else None)
             finally:

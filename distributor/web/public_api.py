@@ -52,6 +52,7 @@ class PublicApi:
         assets: Assets,
         status: Facts,
         buckets: Facts,
+        downloads: Facts | None,
         ready: Callable[[], bool],
         page: Callable[[str], str],
         page_policy: str,
@@ -59,6 +60,7 @@ class PublicApi:
         """
         @param status: what C{/status} says.
         @param buckets: what C{/buckets} says.
+        @param downloads: what C{/downloads} says; L{None} where that is nobody's business.
         @param ready: whether the node can serve.
         @param page: makes the HTML at C{/}, from the origin under which the visitor knows this node.
         @param page_policy: its C{Content-Security-Policy}.
@@ -66,6 +68,7 @@ class PublicApi:
         self._assets = assets
         self._status = status
         self._buckets = buckets
+        self._downloads = downloads
         self._ready = ready
         self._page = page
         self._page_policy = page_policy
@@ -86,6 +89,12 @@ class PublicApi:
     @app.route(f"{BASE}/buckets/", methods=_READ)
     def buckets(self, request: Request) -> bytes:
         return _json(request, 200, self._buckets())
+
+    @app.route(f"{BASE}/downloads", methods=_READ)
+    def downloads(self, request: Request) -> bytes:
+        if self._downloads is None:
+            return _error(request, errors.ROUTE_NOT_FOUND)
+        return _json(request, 200, self._downloads())
 
     @app.route(f"{BASE}/openapi.json", methods=_READ)
     def openapi(self, request: Request) -> bytes:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from distributor.devnet.body import CHUNK, SETTLE_S
-from distributor.devnet.faults import Cut, Ending, Fault
+from distributor.devnet.faults import Cut, Drip, Ending, Fault
 from distributor.devnet.media_file import MediaFile
 from distributor.devnet.storage_node import StorageNode
 from tests.devnet.connection import Connection, Received
@@ -136,6 +136,58 @@ class BodyTests(SynchronousTestCase):
         producer.resumeProducing()
         self.clock.pump([0.01] * 5)
         self.assertGreater(node.requests[0].sent, 0)
+        connection.lose()
+
+    def drip(self, stop: int | None, room: int | None = None, cut: Cut | None = None) -> Connection:
+        self.node.faults.always = Fault(drip=Drip(10, 0.5, stop), cut=cut)
+        return self.get(self.node, room)
+
+    def test_drops_come_one_by_one(self) -> None:
+        """
+        The head at once, then a few bytes at a time, for as long as anybody listens.
+        """
+        connection = self.drip(None)
+        self.assertEqual(Received.parse(connection.transport.value()).body, b"")
+        self.clock.pump([0.5] * 3)
+        self.assertEqual(Received.parse(connection.transport.value()).body, CONTENT[:30])
+        self.assertEqual(self.node.requests[0].sent, 30)
+        connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.open_files(), self.before)
+
+    def test_drops_may_be_over_before_the_body_is(self) -> None:
+        """
+        What follows comes as usual.
+        """
+        connection = self.drip(25)
+        self.clock.pump([0.5] * 2)
+        self.assertEqual(self.node.requests[0].sent, 20)
+        self.clock.advance(0.5)
+        self.assertEqual(Received.parse(connection.transport.value()).body, CONTENT)
+        self.assert_over(connection)
+
+    def test_drops_can_be_cut(self) -> None:
+        """
+        Where the cut is, which need not be at the end of a drop.
+        """
+        connection = self.drip(None, cut=Cut(25, Ending.CLOSE))
+        self.clock.pump([0.5] * 5)
+        self.assertEqual(Received.parse(connection.transport.value()).body, CONTENT[:25])
+        self.assert_over(connection)
+
+    def test_no_drop_comes_while_the_reader_pauses(self) -> None:
+        """
+        And one by one again afterwards.
+        """
+        connection = self.drip(None)
+        producer = connection.transport.producer
+        assert producer is not None
+        producer.pauseProducing()
+        self.clock.pump([0.5] * 3)
+        self.assertEqual(self.node.requests[0].sent, 0)
+        producer.resumeProducing()
+        self.clock.advance(0.5)
+        self.assertEqual(self.node.requests[0].sent, 10)
         connection.lose()
 
     def test_file_that_shrinks_cuts_the_answer(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.devnet.faults import HEALTHY, Cut, Ending, Fault, Faults, flipped
+from distributor.devnet.faults import HEALTHY, Cut, Drip, Ending, Fault, Faults, flipped
 
 REFUSES, HANGS = Fault(status=500), Fault(hang=True)
 
@@ -46,7 +46,10 @@ class FaultsTests(SynchronousTestCase):
         """
         self.assertRaises(ValueError, Fault, status=200)
         self.assertRaises(ValueError, Fault, flip_at=-1)
+        self.assertRaises(ValueError, Fault, delay_s=-1)
         self.assertRaises(ValueError, Cut, -1, Ending.RESET)
+        self.assertRaises(ValueError, Drip, 0, 1.0)
+        self.assertRaises(ValueError, Drip, 1, 0.0)
 
 
 class FlippedTests(SynchronousTestCase):

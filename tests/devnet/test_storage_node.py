@@ -85,8 +85,9 @@ class _NodeTestCase(SynchronousTestCase):
         folder.mkdir()
         (folder / "sheet").write_bytes(CONTENT)
         (folder / "empty").write_bytes(b"")
+        self.clock = Clock()
         self.node = StorageNode(
-            {"7": MediaFile.at(folder / "sheet"), "8": MediaFile.at(folder / "empty")}, Clock(), remember=4
+            {"7": MediaFile.at(folder / "sheet"), "8": MediaFile.at(folder / "empty")}, self.clock, remember=4
         )
         self.connection = Connection(self.node.site())
 
@@ -222,6 +223,28 @@ class FaultyNodeTests(_NodeTestCase):
         self.assertFalse(self.connection.transport.disconnecting)
         self.assertEqual(self.node.requests[-1].status, None)
         self.connection.lose()
+
+    def test_late_answer(self) -> None:
+        """
+        Nothing is said before its time; then all is well.
+        """
+        self.node.faults.always = Fault(delay_s=2.0)
+        self.connection.send("/api/v1/files/7")
+        self.clock.advance(1.9)
+        self.assertEqual(self.connection.transport.value(), b"")
+        self.clock.advance(0.2)
+        self.assertEqual(Received.parse(self.connection.transport.value()).status, 200)
+        self.assertTrue(self.node.requests[0].finished)
+
+    def test_reader_may_leave_before_a_late_answer(self) -> None:
+        """
+        Then there is none.
+        """
+        self.node.faults.always = Fault(delay_s=2.0)
+        self.connection.send("/api/v1/files/7")
+        self.connection.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertIs(self.node.requests[0].status, None)
 
     def test_redirect(self) -> None:
         """

@@ -4,9 +4,11 @@ A headless Chromium, driven over the pipe of its DevTools protocol.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import sys
 from contextlib import suppress
 from select import select
 from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
@@ -57,18 +59,23 @@ class Browser:
         self._answers, answers = os.pipe()
         for fd in (self._commands, self._answers):
             case.addCleanup(os.close, fd)
+        # Out of the way of the two.
+        spare_commands, spare_answers = (fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (commands, answers))
         with self._log.open("wb") as log:
             self._process = Popen(
                 [
-                    "sh",
+                    sys.executable,
                     "-c",
-                    f'exec "$@" 3<&{commands} 4>&{answers}',
-                    "sh",
+                    # A shell's redirections know no descriptors of two digits.
+                    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4);"
+                    " os.execv(sys.argv[3], sys.argv[3:])",
+                    str(spare_commands),
+                    str(spare_answers),
                     path,
                     f"--user-data-dir={case.directory()}",
                     *_OPTIONS,
                 ],
-                pass_fds=(commands, answers),
+                pass_fds=(spare_commands, spare_answers),
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=STDOUT,
@@ -76,8 +83,8 @@ class Browser:
                 start_new_session=True,
             )
         case.addCleanup(self._end)
-        os.close(commands)
-        os.close(answers)
+        for fd in (commands, answers, spare_commands, spare_answers):
+            os.close(fd)
         target = self._command("Target.createTarget", url="about:blank")["targetId"]
         self._session = self._command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):

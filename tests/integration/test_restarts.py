@@ -106,10 +106,11 @@ class KillTests(_NodeTestCase):
         answer.read(2 * MIB)
         self.node.kill()
 
-        self.start_again()
-        self.assertEqual(status(self, self.node.url)["storageUsed"], sum(self.on_disk().values()))
         before = status(self, self.storage.url)["bytesAsked"]
-        self.served_right("miss")
+        self.start_again()
+        self.assertGreaterEqual(status(self, self.node.url)["storageUsed"], recorded)
+        # It goes on by itself, for the sake of the reader that it had.
+        self.served_right("pending")
         asked = status(self, self.storage.url)["bytesAsked"] - before
         self.assertLessEqual(asked, len(self.content) - recorded)
 
@@ -177,12 +178,12 @@ class FoundTests(_NodeTestCase):
 
     def test_altered(self) -> None:
         """
-        Of one with a wrong byte, the last one is never given away; the next request is answered anew, and right.
+        One with a wrong byte is replaced by the storage node's copy before its last byte is given away.
         """
         content = payload(16 * MIB)
         self.start_with(content, content[:-1] + bytes([content[-1] ^ 1]))
         end = ask(self, f"{self.node.url}/api/v1/asset/7", {"Range": "bytes=-1"})
-        self.assertEqual((end.status, json.loads(end.read())["type"]), (502, "content_mismatch"))
+        self.assertEqual((end.status, end.read()), (206, content[-1:]))
         self.assertEqual(self.ask().read(), content)
         self.assertEqual(status(self, self.storage.url)["bytesAsked"], len(content))
 

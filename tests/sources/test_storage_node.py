@@ -4,14 +4,14 @@ Tests for L{distributor.sources.storage_node}, against a storage node in memory.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.devnet import Fault
 from distributor.model import ByteRange, StorageNode
 from distributor.sources import Body, SourceError
-from tests.upstream import TIMEOUT_S, Upstream, payload
+from tests.upstream import AT_ONCE, TIMEOUT_S, Upstream, payload
 
 CONTENT = payload(1000)
 
@@ -142,3 +142,55 @@ class FetchTests(SynchronousTestCase):
         for endpoint in ("", "nonsense", "http://", "http://[::1", "ftp://a/"):
             fetched = self.upstream.client.fetch(StorageNode("0", endpoint), "7", 1000, ByteRange(0, 1000))
             self.failureResultOf(Deferred.fromCoroutine(fetched), SourceError)
+
+
+class LearningTests(SynchronousTestCase):
+    """
+    What is remembered of each storage node, by its endpoint.
+    """
+
+    def setUp(self) -> None:
+        self.upstream = Upstream(self, Clock(), CONTENT, count=2)
+        self.client = self.upstream.client
+        self.one, self.other = self.upstream.addresses
+
+    def test_ranges(self) -> None:
+        """
+        Who has ignored C{Range} is known for it, under whatever id.
+        """
+        self.client.remember_ignoring_ranges(self.one)
+        renamed = StorageNode("x", self.one.endpoint)
+        self.assertEqual([self.client.ignores_ranges(each) for each in (self.one, renamed, self.other)], [1, 1, 0])
+
+    def test_lies(self) -> None:
+        """
+        Lies are counted, and one is enough to be distrusted.
+        """
+        self.assertFalse(self.client.distrusts(self.one))
+        self.assertEqual([self.client.lied(self.one) for _ in range(3)], [1, 2, 3])
+        self.assertEqual(self.client.lied(self.other), 1)
+        self.assertTrue(self.client.distrusts(StorageNode("x", self.one.endpoint)))
+
+    def test_rates(self) -> None:
+        """
+        Of rates the last one counts; the best of several nodes is that of those of which one is known.
+        """
+        self.assertIsNone(self.client.best_rate(self.upstream.addresses))
+        self.client.note_rate(self.one, 100.0)
+        self.client.note_rate(self.one, 50.0)
+        self.assertEqual(self.client.best_rate(self.upstream.addresses), 50.0)
+        self.assertIsNone(self.client.best_rate([self.other]))
+        self.client.note_rate(self.other, 70.0)
+        self.assertEqual(self.client.best_rate(self.upstream.addresses), 70.0)
+        self.assertIsNone(self.client.best_rate([]))
+
+    def test_places(self) -> None:
+        """
+        So many requests are made at once, and the next when one of them is over, in the order in which they came.
+        """
+        taken = [Deferred.fromCoroutine(self.client.take_place()) for _ in range(AT_ONCE + 3)]
+        self.assertEqual([place.called for place in taken], [True] * AT_ONCE + [False] * 3)
+        taken[AT_ONCE].cancel()
+        self.failureResultOf(taken[AT_ONCE], CancelledError)
+        self.client.leave_place()
+        self.assertEqual([place.called for place in taken[AT_ONCE + 1 :]], [True, False])

@@ -4,6 +4,7 @@ Tests for L{distributor.transfer.disk_writer}.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from collections.abc import Callable
@@ -136,7 +137,16 @@ class DiskWriterTests(SynchronousTestCase):
             self.jobs,
             lambda: self.progress.append((len(self.writer.extents), self.writer.hashed)),
             self.failures.append,
+            self.make_space,
         )
+        self.space = 0
+
+    async def make_space(self, size: int) -> bool:
+        """
+        Evict, as long as there is something to evict.
+        """
+        self.space -= 1
+        return self.space >= 0
 
     def test_one_job_at_a_time_takes_all_that_waits(self) -> None:
         """
@@ -200,7 +210,146 @@ class DiskWriterTests(SynchronousTestCase):
         def mistaken() -> None:
             raise ZeroDivisionError
 
-        writer = DiskWriter(Filler(self.fd, 1, sha256()), Extents(), in_thread, mistaken, self.failures.append)
+        writer = DiskWriter(
+            Filler(self.fd, 1, sha256()), Extents(), in_thread, mistaken, self.failures.append, self.make_space
+        )
         writer.write(0, b"x")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.failures, [])
+
+    def full_at(self, *sizes: int) -> None:
+        """
+        The disk takes so many bytes of the file, and more each time that space has been made.
+        """
+        self.room = list(sizes)
+
+        def pwrite(fd: int, data: bytes, offset: int, real: Callable[[int, bytes, int], int] = os.pwrite) -> int:
+            if offset >= self.room[0]:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(fd, data[: self.room[0] - offset], offset)
+
+        self.patch(os, "pwrite", pwrite)
+
+    def test_a_full_disk_on_which_space_can_be_made(self) -> None:
+        """
+        As much space is made as the batch needs, as often as it takes, and nothing is lost or hashed twice.
+        """
+        asked: list[int] = []
+
+        async def make_space(size: int) -> bool:
+            asked.append(size)
+            self.room.pop(0)
+            return True
+
+        writer = DiskWriter(
+            Filler(self.fd, len(PAYLOAD), sha256()),
+            Extents(),
+            in_thread,
+            lambda: None,
+            self.failures.append,
+            make_space,
+        )
+        self.full_at(100, 2000, len(PAYLOAD))
+        for start in (0, 5000):
+            writer.write(start, PAYLOAD[start : start + 5000])
+        self.assertEqual((asked, self.failures), ([5000, 5000], []))
+        self.assertEqual((writer.extents.runs, writer.hashed), (((0, len(PAYLOAD)),), len(PAYLOAD)))
+        self.assertEqual(os.pread(self.fd, len(PAYLOAD) + 1, 0), PAYLOAD)
+
+    def test_a_full_disk_on_which_none_can_be_made(self) -> None:
+        """
+        When nothing is left to evict, that is a failure of the disk, told once; what was written before is there.
+        """
+        self.full_at(100, 200, 300)
+        self.space = 2
+        self.writer.write(0, PAYLOAD[:100])
+        self.jobs.run()
+        self.writer.write(100, PAYLOAD[100:1000])
+        self.writer.write(1000, PAYLOAD[1000:2000])
+        while self.jobs.waiting:
+            self.jobs.run()
+        self.assertEqual(self.space, -1)
+        [error] = self.failures
+        self.assertIn("No space left", str(error))
+        self.assertEqual((self.writer.extents.runs, self.writer.hashed), (((0, 100),), 100))
+
+    def test_other_refusals_are_no_matter_of_space(self) -> None:
+        """
+        For no other error is anything evicted; a quota is as good as a full disk.
+        """
+        for number, evicted in ((errno.EIO, 0), (errno.EACCES, 0), (errno.ENOSPC, 1), (errno.EDQUOT, 1)):
+            self.space, failures = 0, list[DiskFailed]()
+            writer = DiskWriter(
+                Filler(self.fd, 1, sha256()), Extents(), in_thread, lambda: None, failures.append, self.make_space
+            )
+            with mock.patch.object(os, "pwrite", side_effect=OSError(number, "refused")):
+                writer.write(0, b"x")
+            self.assertEqual((len(failures), -self.space), (1, evicted))
+
+    def test_closed_while_space_is_made(self) -> None:
+        """
+        Closing waits for that, too.
+        """
+        made: Deferred[bool] = Deferred()
+
+        async def make_space(size: int) -> bool:
+            return await made
+
+        writer = DiskWriter(
+            Filler(self.fd, 1000, sha256()), Extents(), in_thread, lambda: None, self.failures.append, make_space
+        )
+        self.full_at(0, 1000)
+        writer.write(0, PAYLOAD[:1000])
+        closed = writer.close()
+        self.assertNoResult(closed)
+        self.room.pop(0)
+        made.callback(True)
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual(os.pread(self.fd, 2000, 0), PAYLOAD[:1000])
+
+    def test_start_over(self) -> None:
+        """
+        Another copy is written over the first one, in any order, with a hash of its own; where it differs is known.
+        """
+        wrong = bytearray(PAYLOAD)
+        for position in (0, 4095, 4096, 9999):
+            wrong[position] ^= 1
+        filler = Filler(self.fd, len(PAYLOAD), blake3())
+        progress: list[int] = []
+        writer = DiskWriter(
+            filler, Extents(), in_thread, lambda: progress.append(writer.hashed), self.failures.append, self.make_space
+        )
+        writer.write(0, bytes(wrong))
+        self.assertEqual((filler.digest(), filler.head), (blake3(wrong).digest(), bytes(wrong[:4100])))
+        writer.start_over(blake3())
+        self.assertEqual((writer.extents.runs, writer.hashed, filler.head), ((), 0, None))
+        writer.write(5000, PAYLOAD[5000:])
+        self.assertEqual((writer.extents.runs, writer.hashed), (((5000, 10_000),), 0))
+        writer.write(0, PAYLOAD[:5000])
+        self.assertEqual((filler.digest(), filler.head), (blake3(PAYLOAD).digest(), PAYLOAD[:4100]))
+        self.assertEqual(progress, [10_000, 0, 10_000])
+        for position in (0, 4095, 4096, 9999):
+            self.assertTrue(filler.differences.overlaps(Extents(((position, position + 1),))), position)
+        self.assertEqual(len(filler.differences), 4098)
+
+    @given(st.sets(st.integers(0, 999), max_size=8), st.lists(st.integers(1, 999), max_size=5))
+    def test_differences(self, positions: set[int], cuts: list[int]) -> None:
+        """
+        Each difference is found, however the copy comes in pieces; and none where there is none.
+        """
+        self.patch(disk_writer, "_COMPARED", 10)
+        filler = Filler(self.fd, 1000, sha256())
+        wrong = bytearray(PAYLOAD[:1000])
+        for position in positions:
+            wrong[position] ^= 1
+        filler.fill([(0, bytes(wrong))], 1000)
+        filler.start_over(sha256())
+        for start, stop in pairwise([0, *sorted(set(cuts)), 1000]):
+            filler.fill([(start, PAYLOAD[start:stop])], 0)
+        for position in range(1000):
+            found = filler.differences.overlaps(Extents(((position, position + 1),)))
+            if position in positions:
+                self.assertTrue(found, position)
+            elif found:
+                # Two that are near are taken for one, with what lies between them.
+                self.assertTrue(any(abs(position - other) < 10 for other in positions), position)

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import Logger
@@ -19,6 +21,7 @@ from zope.interface.verify import verifyObject
 from distributor.cache import Store
 from distributor.devnet import Cut, Ending, Fault
 from distributor.model import (
+    ByteRange,
     CacheState,
     ContentMismatch,
     DiskFailed,
@@ -32,10 +35,12 @@ from distributor.model import (
 )
 from distributor.observe import Sparse
 from distributor.transfer import Download, DownloadReader
+from distributor.transfer.filling import Filling
 from tests.stored import in_thread, started_store
 from tests.upstream import TIMEOUT_S, Upstream, payload
 
 CONTENT = payload(300_000)
+PATIENCE_S = 60.0
 
 
 def read(reader: DownloadReader, offset: int = 0) -> bytes:
@@ -65,7 +70,9 @@ class DownloadTests(SynchronousTestCase):
         files = [path for path in self.directory.glob("assets/**/*") if path.is_file() and path.name != "lock"]
         self.assertEqual((self.store.used, self.store.reserved), (sum(path.stat().st_size for path in files), 0))
 
-    def download(self, listing: Listing | None = None, store: Store | None = None) -> tuple[Download, DownloadReader]:
+    def download(
+        self, listing: Listing | None = None, store: Store | None = None, ranges: Sequence[ByteRange] | None = None
+    ) -> tuple[Download, DownloadReader]:
         """
         One that has not been let run, and a reader of it.
         """
@@ -76,8 +83,9 @@ class DownloadTests(SynchronousTestCase):
             self.clock,
             in_thread,
             Sparse(self.clock, Logger()),
+            PATIENCE_S,
         )
-        reader = download.reader()
+        reader = download.reader(ranges)
         self.addCleanup(reader.close)
         return download, reader
 
@@ -88,6 +96,14 @@ class DownloadTests(SynchronousTestCase):
         over = Deferred.fromCoroutine(download.run())
         self.upstream.flush()
         return over
+
+    def pass_time(self, seconds: float) -> None:
+        """
+        Let time pass, and what is due in it happen.
+        """
+        for _ in range(round(seconds / 0.5)):
+            self.clock.advance(0.5)
+            self.upstream.flush(20)
 
     def fails(self, reader: DownloadReader, offset: int, error: type[DistributorError]) -> None:
         """
@@ -162,14 +178,14 @@ class DownloadTests(SynchronousTestCase):
         """
         download, reader = self.download()
         seen: list[tuple[int, CacheState]] = []
-        check = download._check
+        check = Filling._check
 
-        def checking(digest: bytes) -> None:
+        def checking(filling: Filling, digest: bytes) -> None:
             seen.append((reader.available(0), download.cache_state))
-            check(digest)
+            check(filling, digest)
             seen.append((reader.available(0), download.cache_state))
 
-        with mock.patch.object(download, "_check", checking):
+        with mock.patch.object(Filling, "_check", checking):
             self.run_download(download)
         self.assertEqual(seen, [(len(CONTENT) - 1, CacheState.PENDING), (len(CONTENT), CacheState.HIT)])
 
@@ -213,7 +229,7 @@ class DownloadTests(SynchronousTestCase):
         ]:
             self.upstream = Upstream(self, self.clock, content)
             download, reader = self.download(self.upstream.listing_of(content, type=catalogue))
-            self.assertIsNone(reader.media_type)
+            self.assertEqual(reader.media_type, catalogue)
             self.successResultOf(self.run_download(download))
             self.assertEqual(reader.media_type, expected)
             reader.close()
@@ -309,13 +325,16 @@ class DownloadTests(SynchronousTestCase):
 
     def test_what_came_is_kept(self) -> None:
         """
-        When nothing can go on, readers have what came and are told at the hole; the next download goes on from there.
+        When nothing goes on any more, readers have what came and are told at the hole; the next download goes on from
+        there.
         """
         self.upstream.nodes[0].faults.next.append(Fault(cut=Cut(100_000, Ending.CLOSE)))
         for node in self.upstream.nodes:
             node.faults.always = Fault(status=500)
         download, reader = self.download()
-        self.successResultOf(self.run_download(download))
+        over = self.run_download(download)
+        self.pass_time(PATIENCE_S + 15)
+        self.successResultOf(over)
         self.assertTrue(read(reader) == CONTENT[:100_000])
         self.fails(reader, 100_000, SourcesFailed)
         self.upstream.nodes[1].faults.always = Fault()
@@ -360,34 +379,183 @@ class DownloadTests(SynchronousTestCase):
         download.stop()
         self.successResultOf(over)
 
+    def test_tried_again_with_growing_delay(self) -> None:
+        """
+        Once bytes have come, a node that is away for a while is asked again and again, ever less often; readers wait.
+        """
+        self.upstream = Upstream(self, self.clock, CONTENT)
+        self.upstream.nodes[0].faults.next.append(Fault(cut=Cut(100_000, Ending.CLOSE)))
+        self.upstream.nodes[0].faults.next.extend([Fault(status=503)] * 4)
+        download, reader = self.download()
+        over = self.run_download(download)
+        asked_at = []
+        while not over.called:
+            before = len(self.upstream.requests)
+            self.pass_time(0.5)
+            if len(self.upstream.requests) > before:
+                asked_at.append(self.clock.seconds())
+        self.assertTrue(read(reader) == CONTENT)
+        self.assertEqual([after - before for before, after in pairwise(asked_at)], [1.0, 2.0, 4.0])
+
+    # Seeks.
+
+    def test_a_seek_is_served_at_once(self) -> None:
+        """
+        A reader far ahead of what has come gets a request of its own, and nothing is asked for twice.
+        """
+        size = 2_000_000
+        self.upstream = Upstream(self, self.clock, payload(size))
+        self.stall_at(100_000)
+        download, reader = self.download()
+        over = self.run_download(download)
+        self.assertFalse(reader.external)
+        self.upstream.nodes[0].faults.always = Fault()
+        far = download.reader([ByteRange(1_500_000, size)])
+        waiting = far.wait(1_500_000)
+        self.upstream.flush()
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertTrue(far.external)
+        self.assertTrue(read(far, 1_500_000) == self.upstream.content[1_500_000:-1])
+        self.assertEqual(self.upstream.ranges, [None, "bytes=1500000-1999999"])
+        far.close()
+        self.pass_time(TIMEOUT_S)
+        self.successResultOf(over)
+        self.assertTrue(read(reader) == self.upstream.content)
+        self.assertEqual(self.upstream.ranges[2:], ["bytes=100000-1499999"])
+
+    def test_bytes_that_came_early_are_part_of_the_hash(self) -> None:
+        """
+        An object that came in several parts, in any order, is verified as a whole.
+        """
+        size = 2_000_000
+        self.upstream = Upstream(self, self.clock, payload(size))
+        ranges = [ByteRange(start, start + 100_000) for start in (1_900_000, 600_000, 1_200_000)]
+        download, last = self.download(ranges=ranges[:1])
+        others = [download.reader([wanted]) for wanted in ranges[1:]]
+        self.successResultOf(self.run_download(download))
+        self.assertTrue(read(last) == self.upstream.content)
+        self.assertEqual(sum(request.sent for request in self.upstream.requests), size)
+        for other in others:
+            other.close()
+
+    def test_the_head_comes_with_a_seek(self) -> None:
+        """
+        Where only the first bytes can tell the media type, they are asked for beside the bytes that are wanted.
+        """
+        content = b"\x89PNG\r\n\x1a\n" + payload(2_000_000)
+        self.upstream = Upstream(self, self.clock, content)
+        download, reader = self.download(ranges=[ByteRange(1_500_000, 1_600_000)])
+        waiting = reader.wait(1_500_000)
+        self.successResultOf(self.run_download(download))
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertEqual(reader.media_type, "image/png")
+        self.assertEqual(self.upstream.ranges[:2], ["bytes=1500000-2000007", "bytes=0-1048575"])
+
+    def test_only_nodes_without_ranges(self) -> None:
+        """
+        Where all nodes ignore Range, a seek waits for one transfer from the beginning, and the next ones know.
+        """
+        size = 2_000_000
+        self.upstream = Upstream(self, self.clock, payload(size))
+        self.upstream.nodes[0].faults.always = Fault(ignore_range=True)
+        download, reader = self.download(ranges=[ByteRange(1_500_000, size)])
+        self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader, 1_500_000) == self.upstream.content[1_500_000:])
+        self.assertLessEqual(len(self.upstream.requests), 2)
+
+    def test_a_node_without_ranges_beside_one_with(self) -> None:
+        """
+        A node that ignores Range is not asked for parts where another one honours it.
+        """
+        size = 2_000_000
+        self.upstream = Upstream(self, self.clock, payload(size), count=2)
+        self.upstream.nodes[0].faults.always = Fault(ignore_range=True)
+        download, reader = self.download(ranges=[ByteRange(1_500_000, size)])
+        self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader, 1_500_000) == self.upstream.content[1_500_000:])
+        self.assertIn("bytes=1500000-1999999", [each.range_header for each in self.upstream.nodes[1].requests])
+
     # Wrong bytes.
 
-    def test_a_wrong_byte(self) -> None:
+    def test_a_wrong_byte_that_nobody_got(self) -> None:
         """
-        A copy with a wrong byte is never complete: readers get nothing more of it, and it is dropped; the next download
-        begins anew.
+        A copy that turns out wrong is replaced by one from another node, and a reader who got none of the wrong bytes
+        goes on as if nothing had happened.
         """
-        self.upstream.nodes[0].faults.next.append(Fault(flip_at=5))
+        self.upstream.nodes[0].faults.next.append(Fault(flip_at=200_000))
+        download, reader = self.download()
+        self.assertEqual(reader.available(0), 0)
+        self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader) == CONTENT)
+        self.assertEqual([len(node.requests) for node in self.upstream.nodes], [1, 1])
+        self.assertEqual(
+            [self.upstream.client.distrusts(address) for address in self.upstream.addresses], [True, False]
+        )
+
+    def test_a_wrong_byte_that_somebody_got(self) -> None:
+        """
+        Who was given a wrong byte is cut; who has read other parts goes on.
+        """
+        self.stall_at(250_000)
+        self.upstream.nodes[0].faults.always = evolve(self.upstream.nodes[0].faults.always, flip_at=5)
+        download, reader = self.download()
+        over = self.run_download(download)
+        self.assertEqual(len(read(reader)), 250_000)
+        other = download.reader([ByteRange(100, 300_000)])
+        self.assertEqual(len(read(other, 100)), 249_900)
+        waiting, other_waits = reader.wait(250_000), other.wait(250_000)
+        self.upstream.nodes[0].faults.always = Fault()
+        self.pass_time(TIMEOUT_S)
+        self.successResultOf(over)
+        self.failureResultOf(waiting, ContentMismatch)
+        self.assertIsNone(self.successResultOf(other_waits))
+        self.assertTrue(read(other, 250_000) == CONTENT[250_000:])
+        self.assertEqual(reader.available(0), 0)
+        other.close()
+        self.assertIsNotNone(self.store.get("7"))
+
+    def test_the_one_who_lied_is_told_apart(self) -> None:
+        """
+        Of several that had a part in a wrong copy, only who brought what was wrong is distrusted.
+        """
+        self.upstream = Upstream(self, self.clock, CONTENT, count=3)
+        self.upstream.nodes[0].faults.always = Fault(cut=Cut(100_000, Ending.CLOSE))
+        self.upstream.nodes[1].faults.always = Fault(flip_at=200_000)
+        download, reader = self.download()
+        self.successResultOf(self.run_download(download))
+        self.assertTrue(read(reader) == CONTENT)
+        self.assertEqual(
+            [self.upstream.client.distrusts(address) for address in self.upstream.addresses], [False, True, False]
+        )
+
+    def test_nobody_has_a_right_copy(self) -> None:
+        """
+        Where each node gives a wrong copy, readers are cut, nothing is kept, and the next download begins anew.
+        """
+        for node in self.upstream.nodes:
+            node.faults.always = Fault(flip_at=5)
         download, reader = self.download()
         at_the_end = reader.wait(len(CONTENT) - 1)
         self.successResultOf(self.run_download(download))
         self.failureResultOf(at_the_end, ContentMismatch)
         self.assertEqual((reader.available(0), self.store.get("7")), (0, None))
         reader.close()
+        self.upstream.nodes[1].faults.always = Fault()
         again, second = self.download()
         self.successResultOf(self.run_download(again))
         self.assertTrue(read(second) == CONTENT)
-        self.assertEqual(self.upstream.ranges, [None, None])
 
-    def test_the_wrong_object(self) -> None:
+    def test_one_node_alone_that_is_wrong(self) -> None:
         """
-        Bytes of another object with the same size are noticed, wherever they differ.
+        A node that gave all of a wrong copy is not asked for another one; wherever the wrong byte is, it is noticed.
         """
         for position in (0, 150_000, len(CONTENT) - 1):
+            self.upstream = Upstream(self, self.clock, CONTENT)
             self.upstream.nodes[0].faults.next.append(Fault(flip_at=position))
             download, reader = self.download()
             self.successResultOf(self.run_download(download))
             self.fails(reader, 0, ContentMismatch)
+            self.assertEqual(len(self.upstream.requests), 1)
             reader.close()
 
     # Files that are there already.
@@ -414,15 +582,12 @@ class DownloadTests(SynchronousTestCase):
 
     def test_adopted_and_wrong(self) -> None:
         """
-        One that turns out to be wrong is dropped, and the next download fetches the object.
+        One that turns out to be wrong is replaced by what a storage node has.
         """
         download, reader = self.adopted(b"x" + CONTENT[1:])
         self.successResultOf(self.run_download(download))
-        self.fails(reader, 0, ContentMismatch)
-        reader.close()
-        again, second = self.download()
-        self.successResultOf(self.run_download(again))
-        self.assertTrue(read(second) == CONTENT)
+        self.assertTrue(read(reader) == CONTENT)
+        self.assertEqual(self.upstream.ranges, [None])
 
     # The disk.
 

@@ -63,3 +63,20 @@ class ExtentsTests(SynchronousTestCase):
         """
         for wrong in [((0, 2), (1, 3)), ((0, 2), (2, 3)), ((1, 1),), ((5, 6), (0, 1)), ((-1, 2),)]:
             self.assertRaises(ValueError, Extents, wrong)
+
+    @given(several, several)
+    def test_overlaps(self, added: list[Run], others: list[Run]) -> None:
+        """
+        Two overlap where a byte is in both, whichever is asked.
+        """
+        one, other = Extents.of(added), Extents.of(others)
+        expected = not bytes_of(added).isdisjoint(bytes_of(others))
+        self.assertEqual((one.overlaps(other), other.overlaps(one)), (expected, expected))
+
+    def test_neighbours_do_not_overlap(self) -> None:
+        """
+        Those that touch have no byte in common, and nothing overlaps with nothing.
+        """
+        self.assertFalse(Extents(((0, 5), (9, 12))).overlaps(Extents(((5, 9), (12, 13)))))
+        self.assertFalse(Extents(((0, 5),)).overlaps(Extents()))
+        self.assertFalse(Extents().overlaps(Extents(((0, 5),))))

@@ -146,6 +146,7 @@ class PassageTests(SynchronousTestCase):
         A whole object with a wrong byte anywhere is not sent to its end.
         """
         for position in (0, 150_000, len(CONTENT) - 1):
+            self.upstream = Upstream(self, self.clock, CONTENT)
             self.transport.clear()
             self.upstream.nodes[0].faults.next.append(Fault(flip_at=position))
             self.failureResultOf(self.hashed_later(), ContentMismatch)

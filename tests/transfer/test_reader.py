@@ -8,8 +8,37 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.model import DistributorError, SourcesFailed
+from distributor.model import LARGEST_STEP, ByteRange, ContentMismatch, DistributorError, SourcesFailed
+from distributor.transfer import DownloadReader
+from distributor.transfer.plan import Reading
 from distributor.transfer.reader import Waiters
+
+
+class Nothing:
+    """
+    A download that is not looked at.
+    """
+
+    size = 0
+    media_type = None
+
+    def available(self, offset: int) -> int:
+        """
+        Not asked for.
+        """
+        raise AssertionError
+
+    def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
+        """
+        Not asked for.
+        """
+        raise AssertionError
+
+    def reader_left(self, reader: DownloadReader) -> None:
+        """
+        Not asked for.
+        """
+        raise AssertionError
 
 
 class WaitersTests(SynchronousTestCase):
@@ -22,7 +51,8 @@ class WaitersTests(SynchronousTestCase):
         self.there = 0
         self.error: DistributorError | None = None
         self.asked = 0
-        self.waiters = Waiters(self.clock, self.ready, lambda: self.error)
+        self.waiters = Waiters(self.clock, self.ready, lambda reader: reader.error or self.error)
+        self.reader = DownloadReader(Nothing(), ())
 
     def ready(self, offset: int) -> bool:
         """
@@ -42,14 +72,14 @@ class WaitersTests(SynchronousTestCase):
         Who waits for what is there does not wait, even when nothing more will come.
         """
         self.there, self.error = 10, SourcesFailed()
-        self.assertIsNone(self.successResultOf(self.waiters.wait(9)))
-        self.failureResultOf(self.waiters.wait(10), SourcesFailed)
+        self.assertIsNone(self.successResultOf(self.waiters.wait(self.reader, 9)))
+        self.failureResultOf(self.waiters.wait(self.reader, 10), SourcesFailed)
 
     def test_woken_when_there(self) -> None:
         """
         Those whose bytes have come are told, the others wait on.
         """
-        near, far = self.waiters.wait(0), self.waiters.wait(100)
+        near, far = self.waiters.wait(self.reader, 0), self.waiters.wait(self.reader, 100)
         self.there = 10
         self.waiters.wake()
         self.assertNoResult(near)
@@ -67,7 +97,7 @@ class WaitersTests(SynchronousTestCase):
         """
         self.waiters.wake()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.waiters.wait(5)
+        self.waiters.wait(self.reader, 5)
         asked = self.asked
         for _ in range(10):
             self.waiters.wake()
@@ -78,7 +108,7 @@ class WaitersTests(SynchronousTestCase):
         """
         A wait that is cancelled is over, and is nobody else's business.
         """
-        one, other = self.waiters.wait(0), self.waiters.wait(0)
+        one, other = self.waiters.wait(self.reader, 0), self.waiters.wait(self.reader, 0)
         one.cancel()
         self.failureResultOf(one, CancelledError)
         self.there = 1
@@ -90,12 +120,12 @@ class WaitersTests(SynchronousTestCase):
         """
         What a waiter does when it is told does not disturb the pass.
         """
-        first, second, third = (self.waiters.wait(0) for _ in range(3))
+        first, second, third = (self.waiters.wait(self.reader, 0) for _ in range(3))
         again: list[Deferred[None]] = []
 
         def told(ignored: None) -> None:
             second.cancel()
-            again.append(self.waiters.wait(50))
+            again.append(self.waiters.wait(self.reader, 50))
 
         first.addCallback(told)
         self.there = 1
@@ -111,13 +141,166 @@ class WaitersTests(SynchronousTestCase):
         by more than a tenth of a second.
         """
         for took_s, rest_s in [(0.03, 0.03), (3.0, 0.1), (0.0, 0.0)]:
-            waiter = self.waiters.wait(self.there)
+            waiter = self.waiters.wait(self.reader, self.there)
             waiter.addCallback(self.take, took_s)
             self.there += 1
             self.waiters.wake()
             self.clock.advance(0.1)
-            self.waiters.wait(self.there + 1000).addErrback(lambda _: None)
+            self.waiters.wait(self.reader, self.there + 1000).addErrback(lambda _: None)
             self.waiters.wake()
             [call] = self.clock.getDelayedCalls()
             self.assertAlmostEqual(call.getTime() - self.clock.seconds(), rest_s)
             self.clock.advance(0.2)
+
+    def test_one_that_has_failed(self) -> None:
+        """
+        A reader that gets nothing more is told so, whatever is there; the others read on.
+        """
+        other = DownloadReader(Nothing(), ())
+        waiting, others = self.waiters.wait(self.reader, 5), self.waiters.wait(other, 5)
+        self.reader.fail(ContentMismatch())
+        self.there = 10
+        self.waiters.wake()
+        self.clock.advance(0)
+        self.failureResultOf(waiting, ContentMismatch)
+        self.assertIsNone(self.successResultOf(others))
+        self.failureResultOf(self.waiters.wait(self.reader, 0), ContentMismatch)
+
+
+class Download:
+    """
+    A download of a thousand bytes.
+    """
+
+    size = 1000
+    media_type = "video/mp4"
+
+    def __init__(self) -> None:
+        self.there = 0
+        self.left: list[DownloadReader] = []
+        self.waiting: Deferred[None] = Deferred()
+
+    def available(self, offset: int) -> int:
+        """
+        What is there is at the beginning.
+        """
+        return max(0, self.there - offset)
+
+    def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
+        """
+        When the test says so.
+        """
+        self.waiting = Deferred()
+        return self.waiting
+
+    def reader_left(self, reader: DownloadReader) -> None:
+        """
+        Remember who.
+        """
+        self.left.append(reader)
+
+
+class ReaderTests(SynchronousTestCase):
+    """
+    What a reader tells of itself.
+    """
+
+    def setUp(self) -> None:
+        self.download = Download()
+
+    def reader(self, *ranges: tuple[int, int]) -> DownloadReader:
+        """
+        One that is going to read these.
+        """
+        return DownloadReader(self.download, [ByteRange(*each) for each in ranges])
+
+    def test_reading(self) -> None:
+        """
+        Where it reads is where it was last, asking or waiting; at first, at its beginning.
+        """
+        reader = self.reader((100, 500))
+        self.assertEqual(reader.reading, Reading(100, 500))
+        reader.available(200)
+        self.assertEqual(reader.reading, Reading(200, 500))
+        reader.wait(300).addErrback(lambda _: None)
+        self.assertEqual(reader.reading, Reading(300, 500))
+        reader.close()
+
+    def test_reading_in_any_order(self) -> None:
+        """
+        Of several ranges it reads the one in which it is, wherever that lies.
+        """
+        reader = self.reader((500, 600), (0, 100), (900, 1000))
+        self.assertEqual(reader.reading, Reading(500, 600))
+        for offset, expected in ((599, Reading(599, 600)), (0, Reading(0, 100)), (950, Reading(950, 1000))):
+            reader.available(offset)
+            self.assertEqual(reader.reading, expected)
+
+    def test_reading_nothing(self) -> None:
+        """
+        One that wants nothing, or is at its end, does not read.
+        """
+        self.assertIsNone(self.reader().reading)
+        reader = self.reader((0, 1000))
+        reader.wait(1000).addErrback(lambda _: None)
+        self.assertIsNone(reader.reading)
+        reader.close()
+
+    def test_may_have_read(self) -> None:
+        """
+        What it was told is available may have gone out, but no more than a step at a time, and none beyond its range.
+        """
+        reader = self.reader((100, 500), (700, 800))
+        self.assertEqual(reader.may_have_read.runs, ())
+        reader.available(100)
+        self.assertEqual(reader.may_have_read.runs, ())
+        self.download.there = 300
+        reader.available(150)
+        self.assertEqual(reader.may_have_read.runs, ((100, 300),))
+        self.download.there = 1000
+        reader.available(200)
+        self.assertEqual(reader.may_have_read.runs, ((100, 500),))
+        reader.available(700)
+        self.assertEqual(reader.may_have_read.runs, ((100, 500), (700, 800)))
+
+    def test_a_step(self) -> None:
+        """
+        A step is a MiB.
+        """
+        self.download.size = self.download.there = 10 * LARGEST_STEP
+        reader = self.reader((0, 10 * LARGEST_STEP))
+        reader.available(5)
+        self.assertEqual(reader.may_have_read.runs, ((0, 5 + LARGEST_STEP),))
+
+    def test_fail(self) -> None:
+        """
+        For one that has failed nothing is available.
+        """
+        self.download.there = 10
+        reader = self.reader((0, 1000))
+        self.assertEqual(reader.available(0), 10)
+        reader.fail(ContentMismatch())
+        self.assertEqual(reader.available(0), 0)
+
+    def test_close(self) -> None:
+        """
+        Closing cancels its wait, and tells the download once.
+        """
+        reader = self.reader((0, 1000))
+        waiting = reader.wait(0)
+        reader.close()
+        reader.close()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual((self.download.left, reader.available(0)), ([reader], 0))
+
+    def test_one_wait_at_a_time(self) -> None:
+        """
+        It waits again once its wait is over, and not before.
+        """
+        reader = self.reader((0, 1000))
+        waiting = reader.wait(0)
+        self.assertRaises(AssertionError, reader.wait, 0)
+        self.download.waiting.callback(None)
+        self.assertIsNone(self.successResultOf(waiting))
+        reader.wait(0).addErrback(lambda _: None)
+        reader.close()

@@ -4,46 +4,16 @@ Tests for L{distributor.transfer.segment}, against a storage node in memory.
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseDone
 
 from distributor.devnet import Cut, Ending, Fault
-from distributor.model import ByteRange, StorageNode
-from distributor.sources import Body, SourceError
+from distributor.model import ByteRange
 from distributor.transfer.segment import Segment
+from tests.transfer.segment_sink import Sink
 from tests.upstream import AT_ONCE, TIMEOUT_S, Upstream, payload
 
 CONTENT = payload(300_000)
-
-
-class Sink:
-    """
-    Remembers what a segment tells; may pause or stop it at its first byte.
-    """
-
-    def __init__(self, at_first_byte: str | None = None) -> None:
-        self.data = b""
-        self.start: int | None = None
-        self.ends: list[SourceError | None] = []
-        self._at_first_byte = at_first_byte
-
-    def segment_answered(self, segment: Segment, body: Body) -> None:
-        self.start = body.start
-
-    def segment_received(self, segment: Segment, offset: int, data: bytes) -> None:
-        assert self.start is not None
-        assert offset == self.start + len(self.data)
-        self.data += data
-        if self._at_first_byte is not None:
-            getattr(segment, self._at_first_byte)()
-
-    def segment_ended(self, segment: Segment, error: SourceError | None) -> None:
-        self.ends.append(error)
 
 
 class SegmentTests(SynchronousTestCase):
@@ -161,126 +131,3 @@ class SegmentTests(SynchronousTestCase):
         segment.stop()
         self.clock.advance(2 * TIMEOUT_S)
         self.assertEqual((sink.data, sink.ends), (b"", []))
-
-
-class Arriving:
-    """
-    Stands for storage nodes: an answer whose bytes come when the test says so.
-    """
-
-    timeout_s = TIMEOUT_S
-
-    def __init__(self) -> None:
-        self.transport = StringTransport()
-        self.protocol: IProtocol | None = None
-        self.places = 1
-
-    async def take_place(self) -> None:
-        self.places -= 1
-
-    def leave_place(self) -> None:
-        self.places += 1
-
-    async def fetch(self, node: StorageNode, object_id: str, size: int, wanted: ByteRange) -> Body:
-        return Body(wanted.start, wanted.stop, None, self)
-
-    def deliverBody(self, protocol: IProtocol) -> None:
-        self.protocol = protocol
-        protocol.makeConnection(self.transport)
-
-    def arrive(self, data: bytes) -> None:
-        """
-        Let bytes come.
-        """
-        assert self.protocol is not None
-        self.protocol.dataReceived(data)
-
-
-class FlowTests(SynchronousTestCase):
-    """
-    Pausing, resuming and stopping in the middle.
-    """
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.nodes = Arriving()
-        self.addCleanup(lambda: self.assertEqual((self.clock.getDelayedCalls(), self.nodes.places), ([], 1)))
-
-    def segment(self, sink: Sink) -> Segment:
-        """
-        One of whose hundred bytes ten have come.
-        """
-        address = StorageNode("0", "http://node0.example/")
-        segment = Segment(self.nodes, address, "7", 100, ByteRange(0, 100), sink, self.clock)  # type: ignore[arg-type]
-        segment.start()
-        self.nodes.arrive(bytes(10))
-        return segment
-
-    def test_pause(self) -> None:
-        """
-        While it is paused the connection is too, and the node's silence is not held against it.
-        """
-        sink = Sink()
-        segment = self.segment(sink)
-        segment.pause()
-        self.assertEqual(self.nodes.transport.producerState, "paused")
-        self.clock.advance(10 * TIMEOUT_S)
-        self.assertEqual(sink.ends, [])
-        segment.stop()
-
-    def test_resume(self) -> None:
-        """
-        When it goes on, so does the connection, and from then on silence counts.
-        """
-        sink = Sink()
-        segment = self.segment(sink)
-        segment.pause()
-        self.clock.advance(10 * TIMEOUT_S)
-        segment.resume()
-        self.assertEqual(self.nodes.transport.producerState, "producing")
-        self.nodes.arrive(bytes(10))
-        self.assertEqual(len(sink.data), 20)
-        self.clock.advance(TIMEOUT_S)
-        self.assertEqual(len(sink.ends), 1)
-
-    def test_paused_from_within_the_first_bytes(self) -> None:
-        """
-        What a response had buffered comes although the sink has paused; the connection is paused after it all the same.
-        """
-        sink = Sink("pause")
-        segment = self.segment(sink)
-        self.nodes.transport.resumeProducing()
-        self.nodes.arrive(bytes(10))
-        self.assertEqual((len(sink.data), self.nodes.transport.producerState), (20, "paused"))
-        segment.stop()
-
-    def test_stop_from_within(self) -> None:
-        """
-        A segment that its sink stops drops the connection, gives nothing more, and does not tell of its end.
-        """
-        sink = Sink("stop")
-        self.segment(sink)
-        self.nodes.arrive(bytes(10))
-        assert self.nodes.protocol is not None
-        self.nodes.protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual((len(sink.data), sink.ends, self.nodes.transport.disconnecting), (10, [], True))
-
-    def test_bytes_behind_the_end(self) -> None:
-        """
-        More bytes than the answer's head promised are an error, and none of them is taken.
-        """
-        sink = Sink()
-        self.segment(sink)
-        self.nodes.arrive(bytes(91))
-        self.assertEqual((len(sink.data), [str(end) for end in sink.ends]), (10, ["1 bytes too many"]))
-
-    def test_a_connection_that_was_read_to_its_end_stays_open(self) -> None:
-        """
-        The connection of an answer that came whole is left for the next request.
-        """
-        sink = Sink()
-        self.segment(sink)
-        self.nodes.arrive(bytes(90))
-        assert self.nodes.protocol is not None
-        self.nodes.protocol.connectionLost(Failure(ResponseDone()))
-        self.assertEqual((sink.ends, self.nodes.transport.disconnecting), ([None], False))

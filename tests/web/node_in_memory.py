@@ -30,6 +30,9 @@ from distributor.web.public_api import PublicApi, PublicSite
 from tests.stored import in_thread, started_store
 from tests.upstream import Upstream
 
+#: Storage nodes are not tried again: how that goes is shown in tests.transfer.test_download.
+NO_PATIENCE_S = 0.0
+
 ASSET = "/api/v1/asset/7"
 STATUS: Mapping[str, object] = {"id": "a-node", "objectsInCache": 3}
 BUCKETS: Mapping[str, object] = {"bucketIds": [0, "0:1"]}
@@ -300,7 +303,7 @@ class NodeInMemory:
         self.store = started_store(case, self.clock, capacity, self.directory)
         trouble = Sparse(self.clock, Logger("distributor.trouble"))
         self.downloads = Downloads(
-            self.store, self.upstream.client, self.clock, in_thread, trouble, at_once, queue_length
+            self.store, self.upstream.client, self.clock, in_thread, trouble, at_once, queue_length, NO_PATIENCE_S
         )
         self.node = Node(
             self.store,
@@ -312,11 +315,18 @@ class NodeInMemory:
             trouble,
             largest_cached=largest_cached,
             patience_s=60.0,
+            most_passages=2,
         )
         self.gate = Gate(most_answers)
         self.ready = True
         self.api = PublicApi(
-            Assets(self.node, self.gate, self.clock), lambda: STATUS, lambda: BUCKETS, lambda: self.ready, page, POLICY
+            Assets(self.node, self.gate, self.clock),
+            lambda: STATUS,
+            lambda: BUCKETS,
+            None,
+            lambda: self.ready,
+            page,
+            POLICY,
         )
         self.site = PublicSite(self.api, timeout=None, reactor=self.clock)
         self._visits: list[Visit] = []
