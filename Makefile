@@ -26,10 +26,10 @@ lint: test-venv
 	$(BIN)/mypy
 	$(BIN)/python tools/run_trial.py tests.test_rooms
 
-# Takes a quarter of an hour, and wants the machine for itself. It installs no peer: the scripts say what they miss.
+# Takes half an hour, and wants the machine for itself. It installs no peer: the scripts say what they miss.
 bench: venv
 	@status=0; \
-	for each in shared_download slow_readers; do \
+	for each in shared_download slow_readers seeks; do \
 	    $(BIN)/python -m benchmarks.$$each --output benchmarks/results/$$each.json || status=1; \
 	done; \
 	exit $$status

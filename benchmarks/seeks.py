@@ -144,7 +144,9 @@ def _direct(storage: Server, expected: bytes) -> float:
     return middle(readers)
 
 
-def measure(start: Start, media: Path, expected: bytes, wanted: Sequence[Wanted], rate: int, timeout_s: float) -> Figures:
+def measure(
+    start: Start, media: Path, expected: bytes, wanted: Sequence[Wanted], rate: int, timeout_s: float
+) -> Figures:
     """
     One round of one scenario with one server.
     """

@@ -91,7 +91,7 @@ class Peer(Resource):
         """
         Answer with a byte.
         """
-        self.ports.append(request.getClientAddress().port)  # type: ignore[attr-defined]
+        self.ports.append(request.getClientAddress().port)
         return b"x"
 
 
@@ -115,7 +115,7 @@ class AgentTests(TestCase):
         """
         port = listen(0, Site(self.peer), *options, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        number: int = port.getHost().port
+        number: int = port.getHost().port  # type: ignore[attr-defined]
         return number
 
     async def test_keeps_alive(self) -> None:
