@@ -85,7 +85,7 @@ ROWS = (
     Row("asked of the storage node again by a later reader / object", "again", digits=2),
     Row("first byte, median s", "firstMedian", digits=3),
     Row("first byte, last reader s", "firstMost", digits=3),
-    Row("first byte / that of the storage node itself", "firstDirect", digits=1),
+    Row("first byte / that of the same readers at the storage node itself", "firstDirect", digits=2),
     Row("last reader done, s", "done", digits=2),
     Row("peak memory growth, MiB", "memoryMiB", target=32),
 )
@@ -109,7 +109,9 @@ def _quiet(storage: Server, timeout_s: float) -> int:
     return sent
 
 
-def _read(wanted: Sequence[Wanted], address: tuple[str, int], expected: bytes, timeout_s: float) -> list[Reader]:
+def _read(
+    wanted: Sequence[Wanted], server: Server, expected: bytes, timeout_s: float, target: str = "/api/v1/asset/1"
+) -> list[Reader]:
     """
     Let each ask at its time.
     """
@@ -117,7 +119,7 @@ def _read(wanted: Sequence[Wanted], address: tuple[str, int], expected: bytes, t
 
     def ask_together(several: Sequence[Wanted]) -> None:
         sleep(several[0].after_s)
-        asking = [Reader(address, "/api/v1/asset/1", expected, each.start, each.stop) for each in several]
+        asking = [Reader(server.address, target, expected, each.start, each.stop) for each in several]
         readers.extend(asking)
         read_all(asking, timeout_s)
 
@@ -132,16 +134,21 @@ def _read(wanted: Sequence[Wanted], address: tuple[str, int], expected: bytes, t
     return readers
 
 
-def _direct(storage: Server, expected: bytes) -> float:
+def _first_bytes(readers: Sequence[Reader], wanted: Sequence[Wanted], timeout_s: float) -> list[float]:
     """
-    The first byte of a range from the storage node itself, with nobody else there: the median of several, in seconds.
+    How long those whose first byte is reported waited for it.
     """
-    readers = []
-    for start in range(0, len(expected) - _PART, len(expected) // 7):
-        reader = Reader(storage.address, "/api/v1/files/1", expected, start, start + 64 * 1024)
-        read_all([reader], 10)
-        readers.append(reader.first_byte_s or 10.0)
-    return middle(readers)
+    seeks = {(each.start, each.stop) for each in wanted if each.seek}
+    return [reader.first_byte_s or timeout_s for reader in readers if (reader.start, reader.stop) in seeks]
+
+
+def direct(media: Path, expected: bytes, wanted: Sequence[Wanted], rate: int, timeout_s: float) -> float:
+    """
+    The first byte where the same readers ask the storage node itself: the median, in seconds.
+    """
+    with directory() as storage_directory, storage_node(storage_directory, media, rate) as storage:
+        readers = _read(wanted, storage, expected, timeout_s, "/api/v1/files/1")
+    return middle(_first_bytes(readers, wanted, timeout_s))
 
 
 def measure(
@@ -151,29 +158,27 @@ def measure(
     One round of one scenario with one server.
     """
     distinct = len({place for each in wanted for place in range(each.start // 1024, each.stop // 1024)}) * 1024
-    seeks = {(each.start, each.stop) for each in wanted if each.seek}
     with (
         directory() as storage_directory,
         directory() as server_directory,
         storage_node(storage_directory, media, rate) as storage,
         start(server_directory, storage, storage_directory) as server,
     ):
-        direct_s = _direct(storage, expected)
         forget_peaks(server)
         memory_before = Usage.of(server)
         before = _sent(storage)
         began = monotonic()
-        readers = _read(wanted, server.address, expected, timeout_s)
+        readers = _read(wanted, server, expected, timeout_s)
         done_s = monotonic() - began
         sent = _sent(storage) - before
         filled = _quiet(storage, timeout_s) - before
         memory_after = Usage.of(server)
-        [later] = _read([Wanted(0, len(expected))], server.address, expected, timeout_s)
+        [later] = _read([Wanted(0, len(expected))], server, expected, timeout_s)
         again = _quiet(storage, timeout_s) - before - filled
     errors = [reader.error for reader in [*readers, later] if reader.error is not None]
     for error in sorted(set(errors))[:5]:
         print(f"  {errors.count(error)} readers: {error}", file=sys.stderr)
-    first = [reader.first_byte_s or timeout_s for reader in readers if (reader.start, reader.stop) in seeks]
+    first = _first_bytes(readers, wanted, timeout_s)
     return {
         "failed": len(errors),
         "sentWanted": sent / distinct,
@@ -181,8 +186,6 @@ def measure(
         "again": again / len(expected),
         "firstMedian": middle(first),
         "firstMost": max(first),
-        "firstDirect": middle(first) / direct_s,
-        "directS": direct_s,
         "done": done_s,
         "memoryMiB": (memory_after.peak - memory_before.resident) / MIB,
     }
@@ -210,9 +213,11 @@ def main() -> int:
         (media / "1").write_bytes(expected)
         for number in range(arguments.rounds):
             for title, scenario in SCENARIOS.items():
+                wanted, rate = scenario(len(expected)), arguments.rate * MIB
+                direct_s = direct(media, expected, wanted, rate, arguments.timeout)
                 for name, start in servers.items():
-                    wanted = scenario(len(expected))
-                    figures = measure(start, media, expected, wanted, arguments.rate * MIB, arguments.timeout)
+                    figures = dict(measure(start, media, expected, wanted, rate, arguments.timeout))
+                    figures["firstDirect"] = (figures["firstMedian"] or 0.0) / direct_s
                     found[title][name].append(figures)
                     print(f"round {number + 1}, {title}, {name}: {figures['done']:.1f} s", file=sys.stderr)
     versions = {"nginx": version("nginx", "-v")} if "nginx" in servers else {}

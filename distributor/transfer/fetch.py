@@ -104,6 +104,7 @@ class Fetch:
         self._delay_s = FIRST_DELAY_S
         self._progressed_at: float | None = None
         self._fruitful: set[Segment] = set()
+        self._crawled: set[StorageNode] = set()
         self._held = False
         self._over = False
         self.arrived = arrived
@@ -226,12 +227,14 @@ class Fetch:
             segment.hold()
         segment.start()
 
-    def _rank(self, node: StorageNode, offset: int) -> tuple[bool, bool, int]:
+    def _rank(self, node: StorageNode, offset: int) -> tuple[bool, bool, bool, int]:
         """
-        Lower is better: nodes that lied last, those that ignore C{Range} where one is needed, those that are busy.
+        Lower is better: nodes that lied last, those that ignore C{Range} where one is needed, those that crawled with
+        this very object, those that are busy.
         """
         busy = sum(segment.node == node for segment in self.segments.values())
-        return self._nodes.distrusts(node), offset > 0 and self._nodes.ignores_ranges(node), busy
+        useless = offset > 0 and self._nodes.ignores_ranges(node)
+        return self._nodes.distrusts(node), useless, node in self._crawled, busy
 
     def _none_left(self, error: SourcesFailed) -> None:
         if self._retry is not None:
@@ -280,6 +283,7 @@ class Fetch:
             if best is not None and rate * _CRAWL_FACTOR < best:
                 for segment in old:
                     if segment.node == node and segment.waited:
+                        self._crawled.add(node)
                         self._drop(segment, SourceError(f"crawls at {rate:.0f} bytes/s"))
         self.plan_soon()
         if self.segments:

@@ -189,6 +189,19 @@ class CrawlTests(FetchCase):
         self.assertTrue(slow.dropped)
         self.assertEqual(self.nodes.asked, [("a", 0, SIZE), ("b", 50_000, SIZE)])
 
+    def test_last_of_all_from_then_on(self) -> None:
+        """
+        When the other one breaks off for once, it is asked again before the one that crawled.
+        """
+        slow = self.crawl()
+        self.read((0, SIZE))
+        self.trickle(slow, 5)
+        self.last.accept()
+        self.last.give(1000)
+        self.last.break_off()
+        self.clock.advance(0)
+        self.assertEqual([node for node, _, _ in self.nodes.asked], ["a", "b", "b"])
+
     def test_just_under_a_tenth(self) -> None:
         """
         A little less than a tenth is too little.
