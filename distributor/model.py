@@ -165,6 +165,38 @@ class Listing:
     distributed_here: bool = True
 
 
+class FaultKind(Enum):
+    """
+    What a storage node did wrong with the bytes themselves.
+    """
+
+    WRONG_HASH = "wrong_hash"
+    WRONG_LENGTH = "wrong_length"
+    EARLY_END = "early_end"
+
+
+@frozen
+class Fault:
+    """
+    Evidence against a storage node.
+
+    @ivar bucket: the id of the storage bucket, or of the node in a manifest.
+    @ivar expected: a content hash, or a number of bytes, as text.
+    @ivar got: the same of what came.
+    @ivar bytes: how many bytes the node had given.
+    @ivar at: seconds since 1970.
+    """
+
+    object_id: str
+    endpoint: str
+    bucket: str
+    kind: FaultKind
+    expected: str
+    got: str
+    bytes: int
+    at: float
+
+
 class CacheState(Enum):
     """
     What C{X-Cache} says; see C{docs/http-api.rst}.
