@@ -88,7 +88,7 @@ class Fetch:
         """
         @param sources: the storage nodes to ask.
         @param arrived: what need not be asked for.
-        @param patience_s: for how long to try again once bytes have come.
+        @param patience_s: for how long to try again once there are bytes: readers may have been sent them.
         """
         self._object = object
         self._sources = tuple(sources)
@@ -102,7 +102,7 @@ class Fetch:
         self._next_tick: IDelayedCall | None = None
         self._retry: IDelayedCall | None = None
         self._delay_s = FIRST_DELAY_S
-        self._progressed_at: float | None = None
+        self._progressed_at = clock.seconds() if arrived.runs else None
         self._fruitful: set[Segment] = set()
         self._crawled: set[StorageNode] = set()
         self._held = False

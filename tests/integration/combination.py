@@ -124,6 +124,17 @@ class Combination:
         """
         return sum(len(storage.requests) for storage in self.storage)
 
+    @property
+    def healed_later(self) -> bool:
+        """
+        Whether readers wait for the only storage node, which has given something and gives nothing any more.
+        """
+        if self.honest is not None:
+            return False
+        # Of the whole, which is asked for without a Range, something had come when the node was killed.
+        whole_came = self.trouble.fault.content_range is not None and self.reading in ("whole", "32 mixed")
+        return self.trouble.alone == "later" or (self.killed and whole_came)
+
     def may_get(self, wanted: Wanted) -> set[str]:
         """
         What may come of an answer. Where there are several possibilities, it depends on whether something was found to
@@ -132,17 +143,12 @@ class Combination:
         if self.trouble.fault.flip_at is not None:
             return self._may_get_of_wrong_bytes(wanted.span, self.trouble.fault.flip_at)
         error = str(self.trouble.error)
-        if self.honest is None and self.killed and self.trouble.first is not None:
-            # It gives nothing from the restart on, and a node that has got nothing since it started does not wait.
-            return {RIGHT, CUT, error}
         if self.honest is not None or self.trouble.alone != "nothing":
             return {RIGHT}
         if self.trouble.fault.content_range is not None and self.reading in ("whole", "32 mixed"):
-            # The whole is asked for without a Range, and got: by the readers for whom that is asked for. What is on the
-            # disk after a restart is served before the rest turns out not to be had.
-            if self.reading == "32 mixed":
-                return {RIGHT, error, CUT} if self.killed else {RIGHT, error}
-            return {CUT, error} if self.killed else {RIGHT}
+            # The whole is asked for without a Range, and got: by the readers for whom that is asked for. Where nothing
+            # had been recorded before the node was killed, it does not wait.
+            return {RIGHT, error} if self.reading == "32 mixed" or self.killed else {RIGHT}
         return {error}
 
     def _may_get_of_wrong_bytes(self, span: ByteRange, flip_at: int) -> set[str]:

@@ -201,7 +201,7 @@ class MatrixTests(ProcessTestCase, TestCase):
         combination = seen.combination
         spoilt = flipped(CONTENT, 0, combination.trouble.fault.flip_at)
         healing = None
-        if combination.honest is None and combination.trouble.alone == "later":
+        if combination.healed_later:
             healing = reactor.callLater(_HEALED_AFTER_S, combination.faulty.heal)
         asked = readers(combination.reading)
         for wanted, answer in zip(

@@ -90,6 +90,20 @@ class FailureTests(FetchCase):
         self.clock.advance(100)
         self.assertEqual(len(self.sink.errors), 1)
 
+    def test_what_was_there_before(self) -> None:
+        """
+        After a restart, too, readers may have been sent what is there: they wait until the node is back.
+        """
+        self.begin(arrived=Extents(((0, 1000),)))
+        for delay in (0.5, 1.0):
+            self.last.refuse()
+            self.clock.advance(0)
+            self.assertEqual(self.sink.errors, [])
+            self.clock.advance(delay)
+            self.clock.advance(0)
+        self.last.accept()
+        self.assertEqual(self.nodes.asked, 3 * [("a", 1000, SIZE)])
+
     def test_a_byte_makes_it_begin_anew(self) -> None:
         """
         With each byte that comes, delays are short again, and the time that nodes have begins again.
