@@ -72,22 +72,44 @@ def random_ranges(size: int) -> list[Wanted]:
     return [Wanted(start, start + _PART) for start in starts]
 
 
-SCENARIOS: dict[str, Callable[[int], list[Wanted]]] = {
-    "32 readers of the whole": whole_crowd,
-    "a whole reader, and two seeks after 0.5 s": whole_and_seeks,
-    "32 random ranges of 1 MiB": random_ranges,
-}
+@frozen
+class Scenario:
+    """
+    @ivar wanted: who reads what, of an object of that size.
+    @ivar most_sent: what the storage node may send in all, as a multiple of the object's size.
+    @ivar slowest_seek: how long a first byte may take, as a multiple of what the storage node itself takes.
+    @ivar delay_ms: how long the storage node is silent before each answer, as one across a continent.
+    """
 
-ROWS = (
-    Row("readers that got less, or something wrong", "failed", target=0, digits=0),
-    Row("sent by the storage node / distinct bytes wanted, when the last reader was done", "sentWanted", digits=2),
-    Row("sent by the storage node / object, when all was quiet", "sentObject", digits=3),
-    Row("asked of the storage node again by a later reader / object", "again", digits=2),
-    Row("first byte, median s", "firstMedian", digits=3),
-    Row("first byte, last reader s", "firstMost", digits=3),
-    Row("first byte / that of the same readers at the storage node itself", "firstDirect", digits=2),
-    Row("last reader done, s", "done", digits=2),
-    Row("peak memory growth, MiB", "memoryMiB", target=32),
+    title: str
+    wanted: Callable[[int], list[Wanted]]
+    most_sent: float
+    slowest_seek: float | None = None
+    delay_ms: int = 0
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """
+        What is reported.
+        """
+        return (
+            Row("readers that got less, or something wrong", "failed", target=0, digits=0),
+            Row("sent / distinct bytes wanted, when the last reader was done", "sentWanted", digits=2),
+            Row("sent / object, when all was quiet", "sentObject", target=self.most_sent, digits=3),
+            Row("asked of the storage node again by a later reader / object", "again", digits=2),
+            Row("first byte, median ms", "firstMedianMs", digits=1),
+            Row("first byte, last reader ms", "firstMostMs", digits=1),
+            Row("first byte / that of the storage node itself", "firstDirect", target=self.slowest_seek, digits=2),
+            Row("last reader done, s", "done", digits=2),
+            Row("peak memory growth, MiB", "memoryMiB", target=32),
+        )
+
+
+SCENARIOS = (
+    Scenario("32 readers of the whole", whole_crowd, 1.02),
+    Scenario("a whole reader, and two seeks after 0.5 s", whole_and_seeks, 1.1, 1.2),
+    Scenario("the same, of a storage node that takes 20 ms to answer", whole_and_seeks, 1.1, 1.2, delay_ms=20),
+    Scenario("32 random ranges of 1 MiB", random_ranges, 1.1),
 )
 
 
@@ -142,26 +164,26 @@ def _first_bytes(readers: Sequence[Reader], wanted: Sequence[Wanted], timeout_s:
     return [reader.first_byte_s or timeout_s for reader in readers if (reader.start, reader.stop) in seeks]
 
 
-def direct(media: Path, expected: bytes, wanted: Sequence[Wanted], rate: int, timeout_s: float) -> float:
+def direct(scenario: Scenario, media: Path, expected: bytes, rate: int, timeout_s: float) -> float:
     """
     The first byte where the same readers ask the storage node itself: the median, in seconds.
     """
-    with directory() as storage_directory, storage_node(storage_directory, media, rate) as storage:
+    wanted = scenario.wanted(len(expected))
+    with directory() as storage_directory, storage_node(storage_directory, media, rate, scenario.delay_ms) as storage:
         readers = _read(wanted, storage, expected, timeout_s, "/api/v1/files/1")
     return middle(_first_bytes(readers, wanted, timeout_s))
 
 
-def measure(
-    start: Start, media: Path, expected: bytes, wanted: Sequence[Wanted], rate: int, timeout_s: float
-) -> Figures:
+def measure(start: Start, scenario: Scenario, media: Path, expected: bytes, rate: int, timeout_s: float) -> Figures:
     """
     One round of one scenario with one server.
     """
+    wanted = scenario.wanted(len(expected))
     distinct = len({place for each in wanted for place in range(each.start // 1024, each.stop // 1024)}) * 1024
     with (
         directory() as storage_directory,
         directory() as server_directory,
-        storage_node(storage_directory, media, rate) as storage,
+        storage_node(storage_directory, media, rate, scenario.delay_ms) as storage,
         start(server_directory, storage, storage_directory) as server,
     ):
         forget_peaks(server)
@@ -184,8 +206,8 @@ def measure(
         "sentWanted": sent / distinct,
         "sentObject": filled / len(expected),
         "again": again / len(expected),
-        "firstMedian": middle(first),
-        "firstMost": max(first),
+        "firstMedianMs": 1000 * middle(first),
+        "firstMostMs": 1000 * max(first),
         "done": done_s,
         "memoryMiB": (memory_after.peak - memory_before.resident) / MIB,
     }
@@ -207,26 +229,27 @@ def main() -> int:
     servers = {
         name: start for name, start in candidates().items() if arguments.only in (None, []) or name in arguments.only
     }
-    found: dict[str, dict[str, list[Figures]]] = {title: {name: [] for name in servers} for title in SCENARIOS}
+    found: dict[str, dict[str, list[Figures]]] = {each.title: {name: [] for name in servers} for each in SCENARIOS}
     expected = os.urandom(arguments.size * MIB)
+    rate = arguments.rate * MIB
     with directory() as media:
         (media / "1").write_bytes(expected)
         for number in range(arguments.rounds):
-            for title, scenario in SCENARIOS.items():
-                wanted, rate = scenario(len(expected)), arguments.rate * MIB
-                direct_s = direct(media, expected, wanted, rate, arguments.timeout)
+            for scenario in SCENARIOS:
+                direct_ms = 1000 * direct(scenario, media, expected, rate, arguments.timeout)
                 for name, start in servers.items():
-                    figures = dict(measure(start, media, expected, wanted, rate, arguments.timeout))
-                    figures["firstDirect"] = (figures["firstMedian"] or 0.0) / direct_s
-                    found[title][name].append(figures)
-                    print(f"round {number + 1}, {title}, {name}: {figures['done']:.1f} s", file=sys.stderr)
+                    figures = dict(measure(start, scenario, media, expected, rate, arguments.timeout))
+                    figures["firstDirect"] = (figures["firstMedianMs"] or 0.0) / direct_ms
+                    figures["directMs"] = direct_ms
+                    found[scenario.title][name].append(figures)
+                    print(f"round {number + 1}, {scenario.title}, {name}: {figures['done']:.1f} s", file=sys.stderr)
     versions = {"nginx": version("nginx", "-v")} if "nginx" in servers else {}
     if "Varnish" in servers:
         versions["Varnish"] = version("varnishd", "-V")
     reached = True
-    for title, rounds in found.items():
-        print(f"{title}\n")
-        reached = show(ROWS, rounds) and reached
+    for scenario in SCENARIOS:
+        print(f"{scenario.title}\n")
+        reached = show(scenario.rows, found[scenario.title]) and reached
     if arguments.output is not None:
         settings = {"sizeMiB": arguments.size, "rateMiBPerS": arguments.rate, "versions": versions}
         flat = {f"{title}: {name}": figures for title, rounds in found.items() for name, figures in rounds.items()}

@@ -18,14 +18,16 @@ def _twistd(*arguments: str | Path) -> list[str | Path]:
     return [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", *arguments]
 
 
-def storage_node(directory: Path, media: Path, rate: int | None = None) -> Server:
+def storage_node(directory: Path, media: Path, rate: int | None = None, delay_ms: int = 0) -> Server:
     """
     C{twistd storage-node} over the folder C{media}; its manifest is C{directory / "manifest.yml"}.
 
     @param rate: bytes per second in all.
+    @param delay_ms: how long it is silent before each answer.
     """
     port = free_port()
     options: list[str | Path] = ["--port", str(port), "--media", media, "--manifest", "manifest.yml"]
+    options += ["--delay", str(delay_ms)]
     if rate is not None:
         options += ["--rate", str(rate)]
     return Server("storage node", _twistd("storage-node", *options), port, directory, "/api/v1/version")

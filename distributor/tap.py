@@ -282,7 +282,7 @@ class StorageNode:
         """
 
         program = "storage-node"
-        synopsis = "--media DIR [--port N] [--rate BYTES_PER_S] [--manifest OUT.yml]"
+        synopsis = "--media DIR [--port N] [--rate BYTES_PER_S] [--delay MS] [--manifest OUT.yml]"
         longdesc = (
             "A storage node over a folder, for development, demos and tests, and for nothing else. A file named by a "
             "number, such as 7.mp4, has that number as its id; the others are numbered in the order of their names."
@@ -292,6 +292,7 @@ class StorageNode:
             ["port", "p", 3333, "TCP port.", int],
             ["interface", "i", "127.0.0.1", "Address to listen on."],
             ["rate", "r", None, "Bytes per second, for all its clients together; without it, as fast as can be.", int],
+            ["delay", None, 0, "Milliseconds of silence before each file, as of a node that is far away.", int],
             ["manifest", None, None, "Where to write a manifest of the folder, for a distributor."],
         ]
 
@@ -300,6 +301,8 @@ class StorageNode:
                 raise usage.UsageError("--media DIR is required")
             if self["rate"] is not None and self["rate"] < 1:
                 raise usage.UsageError("--rate: at least 1 byte per second")
+            if self["delay"] < 0:
+                raise usage.UsageError("--delay: 0 ms or more")
             _check_port(self["port"])
 
     @staticmethod
@@ -313,7 +316,9 @@ class StorageNode:
         description = f"tcp:{options['port']}:interface={quoteStringArgument(options['interface'])}"
         services = _Services("storage-node")
         try:
-            node = storage_node_service(reactor, Path(options["media"]), description, options["rate"], manifest)
+            node = storage_node_service(
+                reactor, Path(options["media"]), description, options["rate"], manifest, options["delay"] / 1000
+            )
         except (OSError, ValueError) as error:
             raise CannotStart(f"storage-node: {why(error)}") from None
         node.setServiceParent(services)  # type: ignore[no-untyped-call]

@@ -166,8 +166,8 @@ class StorageNodeOptionsTests(OptionsCase):
         """
         options = self.parse("--media", "films")
         self.assertEqual(
-            {name: options[name] for name in ("media", "port", "interface", "rate", "manifest")},
-            {"media": "films", "port": 3333, "interface": "127.0.0.1", "rate": None, "manifest": None},
+            {name: options[name] for name in ("media", "port", "interface", "rate", "delay", "manifest")},
+            {"media": "films", "port": 3333, "interface": "127.0.0.1", "rate": None, "delay": 0, "manifest": None},
         )
 
     def test_all(self) -> None:
@@ -195,6 +195,7 @@ class StorageNodeOptionsTests(OptionsCase):
             ("--rate", "0"),
             ("--rate", "-5"),
             ("--rate", "fast"),
+            ("--delay", "-1"),
             ("--port", "x"),
             ("--port", "-1"),
             ("--port", "65536"),
@@ -209,6 +210,6 @@ class StorageNodeOptionsTests(OptionsCase):
         The help says what it is for.
         """
         text = self.printed("--help")
-        for name in ("--media", "--port", "--rate", "--manifest", "--interface"):
+        for name in ("--media", "--port", "--rate", "--delay", "--manifest", "--interface"):
             self.assertIn(name, text)
         self.assertIn("development", text)

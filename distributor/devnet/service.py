@@ -17,6 +17,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from distributor.devnet.faults import Fault, Faults
 from distributor.devnet.folder import data_objects, media_in
 from distributor.devnet.library import library_files, library_manifest
 from distributor.devnet.manifest import manifest_text, write_manifest
@@ -137,7 +138,12 @@ class DemoStorageNode(NodeService):
 
 
 def storage_node_service(
-    reactor: IReactorTime, media: Path, endpoint_description: str, rate: int | None = None, manifest: Path | None = None
+    reactor: IReactorTime,
+    media: Path,
+    endpoint_description: str,
+    rate: int | None = None,
+    manifest: Path | None = None,
+    delay_s: float = 0.0,
 ) -> NodeService:
     """
     A storage node over the folder C{media}, for C{twistd storage-node}. The files are looked at now; what is added to
@@ -147,12 +153,13 @@ def storage_node_service(
     @param rate: bytes per second in all.
     @param manifest: where to write the manifest once the port is known. Every file is hashed for it, now: about a
         second for each GiB.
+    @param delay_s: how long it is silent before each file.
     @raise OSError: the folder, or a file in it, cannot be read.
     @raise ValueError: the endpoint string or the rate makes no sense.
     """
     files = media_in(media)
     objects = data_objects(files) if manifest is not None else []
-    node = StorageNode(files, reactor, rate)
+    node = StorageNode(files, reactor, rate, faults=Faults(Fault(delay_s=delay_s)))
 
     def announce(port: IListeningPort) -> None:
         url = endpoint_url(port)

@@ -204,3 +204,10 @@ class StorageNodeServiceTests(TestCase):
         One that makes no sense is refused before anything listens.
         """
         self.assertRaises(ValueError, storage_node_service, reactor, self.media, "tcp:0", 0)
+
+    def test_delay_is_passed_on(self) -> None:
+        """
+        Each file is preceded by so much silence.
+        """
+        service = storage_node_service(reactor, self.media, "tcp:0:interface=127.0.0.1", delay_s=0.02)
+        self.assertEqual(service.node.faults.take("1").delay_s, 0.02)
