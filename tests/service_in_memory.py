@@ -18,11 +18,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from distributor import service
 from distributor.catalogue import parse_manifest
 from distributor.config import Config, Directories, Limits, standalone_config
 from distributor.devnet import Cut, Ending, Fault
-from distributor.service import Distributor
+from distributor.service import Distributor, distributor, parts
 from tests.upstream import TIMEOUT_S, Upstream, payload
 from tests.web.node_in_memory import ASSET, Answer, Visit
 
@@ -126,9 +125,9 @@ class ServiceCase(SynchronousTestCase):
         self.pools: list[Pool] = []
         self.patch(Pool, "waits", False)
         self.patch(Pool, "waiting", [])
-        self.patch(service, "ThreadPool", self.pool)
-        self.patch(service, "agent", lambda *_: self.upstream._agent)
-        self.patch(service, "notify", lambda message, environ: self.told.append(message))
+        self.patch(parts, "ThreadPool", self.pool)
+        self.patch(parts, "agent", lambda *_: self.upstream._agent)
+        self.patch(distributor, "notify", lambda message, environ: self.told.append(message))
 
     def pool(self, *args: Any, **options: Any) -> Pool:
         pool = Pool(*args, **options)
@@ -196,7 +195,7 @@ class ServiceCase(SynchronousTestCase):
         self.assertEqual([pool.running for pool in self.pools], [False] * len(self.pools))
         self.assertTrue(self.endpoint.stopped)
         self.assertEqual([path.name for path in (self.directory / "state").glob("*-wal")], [], "the index is open")
-        node._lock.release()
+        node._parts.lock.release()
 
     def settle(self) -> None:
         self.upstream.flush(40)

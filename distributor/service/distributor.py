@@ -1,40 +1,31 @@
 """
-Builds the node and hands its parts to one another; starts and stops them in order.
+The node as a service: its start, its chores and its end.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.internet.task import LoopingCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from distributor import __version__
-from distributor.cache import Index, Store, check_index, lock_directories
-from distributor.catalogue import Manifest, ManifestCatalogue
+from distributor.catalogue import Manifest
 from distributor.config import Config, Directories
-from distributor.model import DistributorError, InThread, P, T
-from distributor.node import Node
-from distributor.observe import Sparse
+from distributor.model import DistributorError
 from distributor.observe.systemd import READY, RELOADING, STOPPING, notify
-from distributor.sources import StorageNodes, agent, connection_pool
-from distributor.transfer import Backlog, Downloads, Progress
+from distributor.service.chores import Chores
+from distributor.service.parts import Parts
+from distributor.service.trouble import why
+from distributor.transfer import Progress
 from distributor.web import errors
 from distributor.web.asset import Assets
 from distributor.web.gate import Gate
 from distributor.web.public_api import PublicApi, PublicSite
-
-#: Threads that wait for a disk: enough to keep a few devices busy, few enough not to fight over two cores.
-_DISK_THREADS = 8
 
 #: How far access marks may be behind; they only decide what is evicted first.
 _FLUSH_EVERY_S = 10.0
@@ -51,17 +42,6 @@ _MOST_TOLD = 10
 #: What is in the buffers of a connection when its last answer is over takes a slow client about a second. Some clients
 #: never answer the farewell of TLS.
 _FAREWELL_S = 5.0
-
-#: How many downloads may wait for each that may run.
-_QUEUE_FACTOR = 10
-
-
-class CannotStart(SystemExit, Exception):
-    """
-    The node cannot serve, for a reason that the operator can mend: one line on stderr, and exit status 1.
-
-    It is an C{Exception}, too, for the sake of C{twistd}, which passes those on from its daemon to the terminal.
-    """
 
 
 class Distributor(Service):
@@ -109,56 +89,14 @@ class Distributor(Service):
         self._hurry: Deferred[None] | None = None
         self._serving = False
 
-        # Held until the process ends, whatever becomes of the service.
-        self._lock = lock_directories(directories.assets, directories.cache_state)
-        index_path = directories.cache_state / "index.sqlite3"
-        check_index(index_path)
-        self._disk = ThreadPool(minthreads=0, maxthreads=_DISK_THREADS, name="disk")
-        self._sqlite = ThreadPool(minthreads=1, maxthreads=1, name="index")
-        in_thread = self._runner(self._disk)
-        self._catalogue = ManifestCatalogue(read_manifest(), read_manifest, in_thread, config.buckets)
-        index = Index(index_path, self._runner(self._sqlite))
-        limits = config.limits
-        self._store = Store(directories.assets, index, limits.storage_bytes, in_thread, reactor.seconds)
-        self._connections = connection_pool(reactor)
-        timeout_s = limits.outbound_requests_timeout_s
-        storage_nodes = StorageNodes(
-            agent(reactor, self._connections, timeout_s),
-            reactor,
-            f"distributor/{__version__}",
-            timeout_s,
-            limits.max_concurrent_outbound_connections,
-        )
-        trouble = Sparse(reactor, Logger("distributor.trouble"))
-        at_once = limits.max_concurrent_storage_node_downloads
-        self._downloads = Downloads(
-            self._store,
-            storage_nodes,
-            reactor,
-            in_thread,
-            trouble,
-            at_once,
-            _QUEUE_FACTOR * at_once,
-            limits.pending_download_timeout_s,
-        )
-        node = Node(
-            self._store,
-            self._downloads,
-            self._catalogue,
-            storage_nodes,
-            reactor,
-            in_thread,
-            trouble,
-            largest_cached=limits.max_cached_item_bytes,
-            patience_s=limits.pending_download_timeout_s,
-            most_passages=max(1, limits.max_concurrent_outbound_connections // 2),
-        )
-        self._backlog = Backlog(self._store, self._downloads, node.lookup)
+        self._parts = Parts(reactor, config, directories, read_manifest)
+        self._store = self._parts.store
+        self._downloads = self._parts.downloads
         self._catching_up: Deferred[None] | None = None
-        self._gate = Gate(limits.max_inbound_connections)
+        self._gate = Gate(config.limits.max_inbound_connections)
         self._gate.close(errors.STARTING)
         api = PublicApi(
-            Assets(node, self._gate, reactor),
+            Assets(self._parts.node, self._gate, reactor),
             self._status,
             self._buckets,
             self._progress if config.public_api.show_downloads else None,
@@ -167,17 +105,8 @@ class Distributor(Service):
             page_policy,
         )
         self._site = PublicSite(api, timeout=_IDLE_S, reactor=reactor)
-        self._flushing = LoopingCall(self._store.flush)
-        self._flushing.clock = reactor
         self._at_terminal = at_terminal
-        self._telling = LoopingCall(self._tell_progress)
-        self._telling.clock = reactor
-
-    def _runner(self, pool: ThreadPool) -> InThread:
-        def run(f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-            return deferToThreadPool(self._reactor, pool, f, *args, **kwargs)
-
-        return run
+        self._chores = Chores(reactor)
 
     # What the API shows.
 
@@ -197,7 +126,7 @@ class Distributor(Service):
             return {"bucketIds": list(self._config.buckets)}
         if self._config.worker_id is not None:
             return {"allByWorkerId": self._config.worker_id}
-        return {"bucketIds": list(self._catalogue.bucket_ids)}
+        return {"bucketIds": list(self._parts.catalogue.bucket_ids)}
 
     def _progress(self) -> dict[str, object]:
         return {"downloads": [_camel_case(download.progress()) for download in self._downloads]}
@@ -228,27 +157,22 @@ class Distributor(Service):
         super().startService()  # type: ignore[no-untyped-call]
         if not self._ports:
             self.privilegedStartService()
-        self._disk.start()
-        self._sqlite.start()
+        self._parts.threads.start()
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._could_not_start)
 
     async def _start(self) -> None:
         await self._store.start()
-        self._flushing.start(_FLUSH_EVERY_S, now=False).addErrback(
-            lambda failure: self._log.failure("writing access marks", failure)
-        )
         if not self.running:
             return
+        self._chores.every(_FLUSH_EVERY_S, "writing access marks", self._store.flush)
         if self._at_terminal:
-            self._telling.start(_TELL_EVERY_S, now=False).addErrback(
-                lambda failure: self._log.failure("telling of downloads", failure)
-            )
+            self._chores.every(_TELL_EVERY_S, "telling of downloads", self._tell_progress)
         self._gate.open()
         self._serving = True
         notify(READY, self._environ)
         self._announce(self._ports)
-        self._catching_up = Deferred.fromCoroutine(self._backlog.run())
+        self._catching_up = Deferred.fromCoroutine(self._parts.backlog.run())
         self._catching_up.addErrback(self._caught_up_in_vain)
 
     def _caught_up_in_vain(self, failure: Failure) -> None:
@@ -263,7 +187,7 @@ class Distributor(Service):
 
     async def _reload(self) -> None:
         notify(RELOADING, self._environ)
-        await self._catalogue.reload()
+        await self._parts.catalogue.reload()
         notify(READY, self._environ)
 
     def reload(self) -> None:
@@ -303,13 +227,10 @@ class Distributor(Service):
         if self._catching_up is not None:
             self._catching_up.cancel()
         await self._downloads.stop()
-        for call in (self._flushing, self._telling):
-            if call.running:
-                call.stop()
+        self._chores.stop()
         await self._store.stop()
-        await self._connections.closeCachedConnections()
-        self._disk.stop()
-        self._sqlite.stop()
+        await self._parts.connections.closeCachedConnections()
+        self._parts.threads.stop()
 
     async def _drain(self) -> None:
         patience_s = self._config.limits.drain_timeout_s
@@ -361,20 +282,3 @@ async def _stopped(port: IListeningPort) -> None:
     stopped = port.stopListening()
     if stopped is not None:
         await stopped
-
-
-def why(error: Exception) -> str:
-    """
-    What went wrong at the start, in words for the operator.
-    """
-    if isinstance(error, CannotListenError):
-        # The second is the path of a UNIX socket.
-        port = f"{error.interface or 'any'}:{error.port}" if isinstance(error.port, int) else os.fsdecode(error.port)
-        return f"cannot listen on {port}: {error.socketError}"
-    if isinstance(error, OSError) and error.filename is not None:
-        # Where two paths are involved, the first may be what a symbolic link, the lock of a UNIX socket, says.
-        return f"{os.fsdecode(error.filename2 or error.filename)}: {error.strerror}"
-    return str(error)
-
-
-__all__ = ["CannotStart", "Distributor", "DistributorError", "why"]

@@ -1,5 +1,5 @@
 """
-Tests for L{distributor.service}: its start, and what it does while it runs. Its end is in C{test_service_stop}.
+Tests for L{distributor.service}: its start, and what it does while it runs. Its end is in C{test_stop}.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class StartTests(ServiceCase):
         node = self.make(None, self.endpoint, refused)
         error = self.assertRaises(CannotListenError, node.privilegedStartService)
         self.assertEqual(service.why(error), "cannot listen on 127.0.0.1:80: [Errno 13] Permission denied")
-        node._lock.release()
+        node._parts.lock.release()
 
     def test_second_node(self) -> None:
         """
@@ -112,7 +112,7 @@ class StartTests(ServiceCase):
         self.assertEqual(self.given_up, ["the store is broken"])
         self.assertEqual((self.told, self.announced), ([], []))
         self.assertEqual(self.ask().status, 503)
-        node._lock.release()
+        node._parts.lock.release()
 
     def test_wrong_manifest(self) -> None:
         """

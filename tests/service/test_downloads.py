@@ -13,7 +13,7 @@ from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
 from distributor.config import Config
-from distributor.service import _camel_case
+from distributor.service.distributor import _camel_case
 from distributor.transfer import Progress
 from distributor.web import errors
 from tests.service_in_memory import CAME, CONTENT, STALL, ServiceCase
@@ -154,7 +154,7 @@ class GoingOnTests(ServiceCase):
             node.hurry()
         self.settle()
         self.successResultOf(done)
-        node._lock.release()
+        node._parts.lock.release()
         self.upstream.nodes[0].requests.clear()
 
     def test_for_its_readers(self) -> None:

@@ -4,6 +4,7 @@ Tests for L{distributor.service}: from serving to nothing.
 
 from __future__ import annotations
 
+from distributor.cache import Store
 from distributor.observe.systemd import READY, STOPPING
 from tests.service_in_memory import CAME, CONTENT, DRAIN_S, STALL, Pool, ServiceCase
 from tests.upstream import TIMEOUT_S
@@ -168,16 +169,16 @@ class StopTests(ServiceCase):
         """
         Which objects were wanted last is known after a restart, and is written while the node runs.
         """
-        node = self.started()
         flushed = []
-        flush = node._store.flush
+        flush = Store.flush
 
-        async def counted() -> None:
+        async def counted(store: Store) -> None:
             flushed.append(self.clock.seconds())
-            await flush()
+            await flush(store)
 
-        self.patch(node._flushing, "f", counted)
+        self.patch(Store, "flush", counted)
+        node = self.started()
         self.advance(10)
         self.advance(10)
-        self.assertEqual(flushed, [10, 20])
         self.stopped(node)
+        self.assertEqual(flushed, [10, 20, 20])

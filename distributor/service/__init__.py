@@ -1,0 +1,10 @@
+"""
+Builds the node and hands its parts to one another; starts and stops them in order.
+
+The only place that knows all rooms below; may import any of them.
+"""
+
+from distributor.service.distributor import Distributor
+from distributor.service.trouble import CannotStart, why
+
+__all__ = ["CannotStart", "Distributor", "why"]
