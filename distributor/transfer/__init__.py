@@ -9,6 +9,16 @@ from distributor.transfer.download import Download
 from distributor.transfer.downloads import Downloads
 from distributor.transfer.passage import HashLine, Passage, feed
 from distributor.transfer.progress import Progress
-from distributor.transfer.reader import DownloadReader
+from distributor.transfer.reader import DownloadReader, IDownloadReader
 
-__all__ = ["Backlog", "Download", "DownloadReader", "Downloads", "HashLine", "Passage", "Progress", "feed"]
+__all__ = [
+    "Backlog",
+    "Download",
+    "DownloadReader",
+    "Downloads",
+    "HashLine",
+    "IDownloadReader",
+    "Passage",
+    "Progress",
+    "feed",
+]

@@ -9,7 +9,7 @@ from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from zope.interface import implementer
+from zope.interface import Attribute, implementer
 
 from distributor.cache import OpenFile
 from distributor.model import LARGEST_STEP, ByteRange, DistributorError, IReader
@@ -101,7 +101,16 @@ class Fill(TypingProtocol):
     def reader_left(self, reader: DownloadReader) -> None: ...
 
 
-@implementer(IReader)
+class IDownloadReader(IReader):
+    """
+    One answer's view of a download in progress.
+    """
+
+    external = Attribute("A storage node has to be asked for just what it begins with.")
+    media_type = Attribute("Known when C{wait} has fired.")
+
+
+@implementer(IDownloadReader)
 class DownloadReader:
     """
     One answer's view of a download. It stays whole when the download ends: the file is its own as much as the store's.

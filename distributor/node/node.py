@@ -5,11 +5,9 @@ What a request is answered from: the store, else a download in progress, else th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from typing import Protocol as TypingProtocol
 
-from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
+from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 
 from distributor.cache import Store
@@ -17,23 +15,19 @@ from distributor.model import (
     ByteRange,
     CacheState,
     ContentHash,
-    ContentMismatch,
     DataObject,
     DiskFailed,
-    DistributorError,
-    Hasher,
     InThread,
     IReader,
     Listing,
-    NoRoom,
     ObjectNotAccepted,
     ObjectNotDistributed,
-    Overloaded,
 )
+from distributor.node.opened import Found, Opened
+from distributor.node.passages import Passages
 from distributor.observe import Sparse
 from distributor.sources import StorageNodes
-from distributor.transfer import DownloadReader, Downloads, HashLine, Passage, feed
-from distributor.transfer.media_type import media_type
+from distributor.transfer import Downloads, Passage
 
 
 class Catalogue(TypingProtocol):
@@ -46,132 +40,6 @@ class Catalogue(TypingProtocol):
         @raise ObjectNotFound: there is no such object.
         @raise CatalogueUnavailable: it cannot say.
         """
-
-
-@frozen
-class Found:
-    """
-    What is known of an object before anything is opened for it.
-
-    @ivar type: its media type, if the node can tell yet.
-    @ivar listing: what the catalogue said, if it was asked.
-    @ivar catalogue_s: how long that took.
-    """
-
-    object: DataObject
-    cache: CacheState
-    type: str | None
-    listing: Listing | None = None
-    catalogue_s: float | None = None
-
-
-class Opened:
-    """
-    Where the bytes of one answer come from: a file, for as long as it will do; behind that, storage nodes.
-
-    @ivar reader: the file; L{None} where the object is passed through.
-    @ivar joined: somebody else's GET has started the download.
-    """
-
-    def __init__(
-        self,
-        node: Node,
-        found: Found,
-        cache: CacheState,
-        reader: IReader | None,
-        type: str | None,
-        *,
-        joined: bool = False,
-    ) -> None:
-        self._node = node
-        self._found = found
-        self._type = type
-        self._passage: Passage | None = None
-        self._prepared: ByteRange | None = None
-        self.object = found.object
-        self.cache = cache
-        self.reader = reader
-        self.joined = joined
-
-    @property
-    def external(self) -> bool:
-        """
-        Whether a storage node is asked for just what this answer begins with.
-        """
-        return self.reader is None or (isinstance(self.reader, DownloadReader) and self.reader.external)
-
-    @property
-    def type(self) -> str:
-        """
-        The media type; final once L{begin} has returned.
-        """
-        if self._passage is not None and self.reader is None:
-            return self._passage.media_type
-        if isinstance(self.reader, DownloadReader):
-            assert self.reader.media_type is not None
-            return self.reader.media_type
-        return self._type or media_type(b"", self._found.type, None)
-
-    async def begin(self, wanted: ByteRange | None) -> None:
-        """
-        Return when the first byte of C{wanted} can be sent; without C{wanted}, when the object, an empty one, is known
-        to be right.
-
-        @raise DistributorError: it cannot be had.
-        """
-        if self.reader is not None:
-            try:
-                await self._node.wait(self.reader, wanted.start if wanted is not None else 0)
-            except (NoRoom, DiskFailed):
-                self._leave_reader()
-        if self.reader is not None:
-            return
-        if wanted is not None:
-            self._prepared = wanted
-            self._passage = await self._node.passage(self._found, wanted, None)
-        elif self.object.content_hash.hasher().digest() != self.object.content_hash.digest:
-            raise ContentMismatch(f"object {self.object.id} does not have its hash")
-
-    def _leave_reader(self) -> None:
-        assert self.reader is not None
-        self.reader.close()
-        self.reader = None
-        # What the download was, it is not for this answer.
-        self.cache = CacheState.MISS
-        self.joined = False
-
-    def reading_failed(self, error: DistributorError) -> None:
-        """
-        The file will not do for all that was wanted. A download tells of its own trouble.
-        """
-        if self.cache is CacheState.HIT:
-            self._node.trouble.error("object {id} cannot be read: {error}", id=self.object.id, error=error)
-
-    async def passage(self, wanted: ByteRange) -> Passage:
-        """
-        C{wanted} from a storage node, its first byte ready.
-
-        @raise DistributorError: none has it.
-        """
-        if self._passage is not None:
-            if self._prepared == wanted:
-                self._prepared = None
-                return self._passage
-            self._passage.close()
-        self._passage = await self._node.passage(self._found, wanted, self.reader)
-        if self.reader is not None:
-            # It has given what it can; and on a full disk, others need the space of its file.
-            self._leave_reader()
-        return self._passage
-
-    def close(self) -> None:
-        """
-        The answer is over.
-        """
-        if self.reader is not None:
-            self.reader.close()
-        if self._passage is not None:
-            self._passage.close()
 
 
 class Node:
@@ -197,18 +65,15 @@ class Node:
         @param trouble: where a failing disk is told of.
         @param largest_cached: larger objects are passed through; in bytes.
         @param patience_s: for how long a reader waits for its first byte.
-        @param most_passages: how many answers may be passed through at once. Each keeps a connection for as long as its
-            viewer takes, and downloads must not wait for that.
+        @param most_passages: how many answers may be passed through at once.
         """
         self._store = store
         self._downloads = downloads
         self._catalogue = catalogue
-        self._storage_nodes = storage_nodes
+        self._passages = Passages(storage_nodes, clock, in_thread, patience_s, most_passages)
         self._clock = clock
         self.in_thread = in_thread
         self._largest_cached = largest_cached
-        self._patience_s = patience_s
-        self._passing = DeferredSemaphore(most_passages)
         self.trouble = trouble
 
     async def find(self, object_id: str) -> Found:
@@ -308,7 +173,7 @@ class Node:
 
         @raise Overloaded: it has taken too long.
         """
-        await self._in_time(reader.wait(offset))
+        await self._passages.in_time(reader.wait(offset))
 
     async def passage(self, found: Found, wanted: ByteRange, reader: IReader | None) -> Passage:
         """
@@ -318,40 +183,4 @@ class Node:
         @raise DistributorError: no storage node has it.
         """
         listing = found.listing or await self.lookup(found.object.id)
-        hasher = None
-        if wanted.stop == found.object.size:
-            hasher = found.object.content_hash.hasher()
-            if wanted.start and not await self._take_in(hasher, reader, wanted.start):
-                hasher = None
-        hash_line = HashLine(hasher, self.in_thread) if hasher is not None else None
-        await self._in_time(self._passing.acquire())
-        passage = Passage(
-            listing, wanted, self._storage_nodes, self._clock, hash_line, self._patience_s, self._passing.release
-        )
-        try:
-            await self._in_time(passage.ready())
-        except BaseException:
-            passage.close()
-            raise
-        return passage
-
-    async def _in_time(self, waiting: Deferred[Any]) -> None:
-        """
-        @raise Overloaded: it has taken too long.
-        """
-        try:
-            await waiting.addTimeout(self._patience_s, self._clock)
-        except TimeoutError as error:
-            raise Overloaded(f"no byte within {self._patience_s:g} s") from error
-
-    async def _take_in(self, hasher: Hasher, reader: IReader | None, stop: int) -> bool:
-        """
-        Feed C{hasher} with the first C{stop} bytes of C{reader}, if they are there.
-        """
-        if reader is None or reader.available(0) < stop:
-            return False
-        try:
-            await self.in_thread(feed, hasher, reader.fd, stop)
-        except OSError:
-            return False
-        return True
+        return await self._passages.passage(listing, wanted, reader)

@@ -1,5 +1,5 @@
 """
-Tests for L{distributor.node}: where an answer comes from.
+Tests for L{distributor.node.node}: where an answer comes from.
 """
 
 from __future__ import annotations

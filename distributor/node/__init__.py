@@ -1,0 +1,11 @@
+"""
+What a request is answered from: the store, else a download in progress, else the catalogue and the storage nodes.
+
+May import C{delivery}, C{transfer}, C{cache}, C{sources}, C{catalogue}, C{observe} and C{model}.
+"""
+
+from distributor.node.node import Catalogue, Node
+from distributor.node.opened import Found, Opened, Supply
+from distributor.node.passages import Passages
+
+__all__ = ["Catalogue", "Found", "Node", "Opened", "Passages", "Supply"]
