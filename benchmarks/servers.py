@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.processes import LOOPBACK, Server, free_port
+from distributor.devnet import media_in
+from distributor.devnet.folder import data_objects
+from distributor.devnet.manifest import manifest_text
 
 
 def _twistd(*arguments: str | Path) -> list[str | Path]:
@@ -76,6 +79,10 @@ _NGINX_STATIC = """
         location /api/v1/asset/ {{ alias {media}/; }}
 """
 
+_NGINX_STORAGE = """
+        location /api/v1/files/ {{ alias {media}/; }}
+"""
+
 _NGINX_CACHE = """
     proxy_cache_path cache levels=1:2 keys_zone=assets:8m max_size=20g use_temp_path=off;
 """
@@ -127,6 +134,21 @@ def nginx_static(directory: Path, media: Path) -> Server:
     nginx that serves the folder C{media}.
     """
     return _nginx("nginx static", directory, _NGINX_STATIC.format(media=media))
+
+
+def nginx_storage(directory: Path, media: Path) -> Server:
+    """
+    nginx in the place of a storage node, for one that is as fast as can be.
+    """
+    return _nginx("nginx as a storage node", directory, _NGINX_STORAGE.format(media=media))
+
+
+def write_manifest(path: Path, storage: Server, media: Path) -> None:
+    """
+    A manifest of the folder C{media} at C{storage}. Every file is hashed for it.
+    """
+    objects = data_objects(media_in(media))
+    path.write_text(manifest_text(f"http://{LOOPBACK}:{storage.port}/", objects), encoding="utf-8")
 
 
 def nginx_cache(directory: Path, upstream: Server, *, slices: bool) -> Server:
