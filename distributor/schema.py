@@ -61,13 +61,19 @@ class Problems:
             path = f"{written(at)}: " if at else ""
             self._lines.append(f"{self.origin}: {path}{problem}")
 
+    def lines(self) -> list[str]:
+        """
+        One line for each problem, those that are too many counted in a last one.
+        """
+        more = [f"{self.origin}: and {self.count - _SHOWN} more"] if self.count > _SHOWN else []
+        return self._lines + more
+
     def raise_any(self, error: Callable[[str], Exception]) -> None:
         """
         Raise C{error} with one line for each problem, if there is any.
         """
         if self.count:
-            more = [f"{self.origin}: and {self.count - _SHOWN} more"] if self.count > _SHOWN else []
-            raise error("\n".join(self._lines + more))
+            raise error("\n".join(self.lines()))
 
 
 class Unfit(Exception):
@@ -141,6 +147,20 @@ def text(expected: str = "text") -> Kind[str]:
             raise Unfit(f"{expected}: put it in quotes")
         if not isinstance(value, str) or not value or not value.isprintable():
             raise Unfit(f"{expected}, on one line and not empty")
+        return value
+
+    return Kind(expected, read)
+
+
+def choice(*words: str) -> Kind[str]:
+    """
+    One of some words, as they are written.
+    """
+    expected = f"one of {', '.join(words)}"
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise Unfit(expected)
         return value
 
     return Kind(expected, read)
@@ -231,13 +251,17 @@ class Schema:
     All the keys that a mapping may have, nested mappings included. A key without a value (C{null}) counts as absent.
     """
 
-    def __init__(self, *keys: Key) -> None:
+    def __init__(self, *keys: Key, short: Mapping[str, str] | None = None) -> None:
+        """
+        @param short: nested mappings in whose place a plain value may stand, and the key in them that it then is.
+        """
         self.keys: Mapping[str, Key] = {key.path: key for key in keys}
         #: The values of a mapping with nothing in it, required or not.
         self.defaults: dict[str, Any] = {
             key.path: None if key.default is None else key.kind.read(key.default) for key in keys
         }
         self._required = tuple(key for key in keys if key.required)
+        self._short = {} if short is None else short
         # Of each mapping, by its path with a dot at the end: the names in it, in the order of the table.
         self._levels: dict[str, dict[str, None]] = {}
         for key in keys:
@@ -254,12 +278,33 @@ class Schema:
         @return: L{None} where a problem was added.
         """
         before = problems.count
-        found: dict[str, Any] = {}
-        self._read_level("", value, at, found, problems)
+        found = self.given(value, at, problems)
         for key in self._required:
             if isinstance(value, dict) and key.path not in found:
                 problems.add((*at, *key.path.split(".")), f"is required, and must be {key.kind.expected}")
-        return self.defaults | found if problems.count == before else None
+        if problems.count > before:
+            return None
+        return self.defaults | found
+
+    def given(self, value: object, at: At, problems: Problems, section: str = "") -> dict[str, Any]:
+        """
+        Check a mapping, and give what is in it, by the paths of the table: nothing is filled in, nothing required. The
+        value of a key is L{None} where a problem was added.
+
+        @param section: the path of the nested mapping that C{value} is.
+        """
+        found: dict[str, Any] = {}
+        if section:
+            self._read_section(section, value, at, found, problems)
+        else:
+            self._read_level("", value, at, found, problems)
+        return found
+
+    def _read_section(self, path: str, value: object, at: At, found: dict[str, Any], problems: Problems) -> None:
+        if path in self._short and not isinstance(value, (dict, list)):
+            self._read_key(self._short[path], value, at, found, problems)
+        else:
+            self._read_level(path + ".", value, at, found, problems)
 
     def _read_level(self, level: str, value: object, at: At, found: dict[str, Any], problems: Problems) -> None:
         names = self._levels[level]
@@ -273,13 +318,16 @@ class Schema:
             elif item is None:
                 pass
             elif path in self.keys:
-                try:
-                    found[path] = self.keys[path].kind.read(item)
-                except Unfit as unfit:
-                    problems.add((*at, name, *unfit.at), f"must be {unfit.expected}")
-                    found[path] = None
+                self._read_key(path, item, (*at, name), found, problems)
             else:
-                self._read_level(path + ".", item, (*at, name), found, problems)
+                self._read_section(path, item, (*at, name), found, problems)
+
+    def _read_key(self, path: str, value: object, at: At, found: dict[str, Any], problems: Problems) -> None:
+        try:
+            found[path] = self.keys[path].kind.read(value)
+        except Unfit as unfit:
+            problems.add((*at, *unfit.at), f"must be {unfit.expected}")
+            found[path] = None
 
     def _unknown(self, level: str, name: str) -> str:
         names = self._levels[level]

@@ -18,6 +18,7 @@ from distributor.schema import (
     Schema,
     Unfit,
     boolean,
+    choice,
     identifier,
     integer,
     list_of,
@@ -86,6 +87,15 @@ class KindTests(SynchronousTestCase):
         self.assertEqual([boolean().read(True), boolean().read(False)], [True, False])
         for value in (1, 0, "true", "yes", None):
             self.assertEqual(self.refused(boolean(), value), "true or false")
+
+    def test_choices(self) -> None:
+        """
+        Only the words themselves are to choose from.
+        """
+        kind = choice("daily", "hourly")
+        self.assertEqual(kind.read("hourly"), "hourly")
+        for value in ("Daily", "", None, 1, ["daily"]):
+            self.assertEqual(self.refused(kind, value), "one of daily, hourly")
 
     def test_text(self) -> None:
         """
@@ -163,6 +173,38 @@ class SchemaTests(SynchronousTestCase):
                 "f: logs.file: must be a mapping with the keys level",
                 "f: buckets[1]: must be text or a non-negative integer",
                 "f: id: is required, and must be text",
+            ],
+        )
+
+    def test_given(self) -> None:
+        """
+        What is given can be asked for alone, of the whole or of a nested mapping: nothing is filled in or required.
+        """
+        problems = Problems("f")
+        self.assertEqual(SCHEMA.given({"limits": {"maxInbound": 9}}, (), problems), {"limits.maxInbound": 9})
+        self.assertEqual(SCHEMA.given({"file": {"level": "x"}}, ("logs",), problems, "logs"), {"logs.file.level": "x"})
+        self.assertEqual(problems.lines(), [])
+        self.assertEqual(SCHEMA.given({"maxInbound": 0}, ("up",), problems, "limits"), {"limits.maxInbound": None})
+        self.assertEqual(problems.lines(), ["f: up.maxInbound: must be an integer, at least 1"])
+
+    def test_short_form(self) -> None:
+        """
+        Where a nested mapping has a short form, a plain value is that of one key in it; a list is none.
+        """
+        schema = Schema(
+            Key("logs.file.level", text()), Key("logs.file.path", text()), short={"logs.file": "logs.file.level"}
+        )
+        problems = Problems("f")
+        for document in ({"logs": {"file": "debug"}}, {"logs": {"file": {"level": "debug"}}}):
+            self.assertEqual(schema.given(document, (), problems), {"logs.file.level": "debug"})
+        self.assertEqual(problems.count, 0)
+        schema.given({"logs": {"file": 7}}, (), problems)
+        schema.given({"logs": {"file": []}}, (), problems)
+        self.assertEqual(
+            problems.lines(),
+            [
+                "f: logs.file: must be text: put it in quotes",
+                "f: logs.file: must be a mapping with the keys level, path",
             ],
         )
 
