@@ -1,11 +1,10 @@
 """
-Tests for L{distributor.config}, and of C{docs/configuration.rst} against it.
+Tests for L{distributor.config.load}.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -18,24 +17,32 @@ from distributor.config import (
     Catalogue,
     Config,
     ConfigError,
-    Directories,
+    Effective,
+    Endpoints,
+    Intervals,
     Limits,
+    LogFiles,
+    Logs,
+    OperatorAPI,
     PublicAPI,
-    directories,
+    Sources,
     find_config,
     load_config,
     parse_config,
-    parse_size,
     standalone_config,
+    with_port,
 )
-from distributor.schema import Key
 from tests.test_document import json_values, yaml_like
 
 BASE = Path("/etc/node")
 
 WHOLE = """
 id: my-node
+endpoints: {storageSquid: "http://squid/graphql", queryNode: "http://node/graphql"}
 directories: {assets: assets, cacheState: /var/lib/node}
+logs:
+  file: {level: debug, path: logs, maxFiles: 3, maxSize: 1024, frequency: hourly, archive: true}
+  console: {level: warn}
 limits:
   storage: 5G
   maxCachedItemSize: 1M
@@ -45,8 +52,12 @@ limits:
   outboundRequestsTimeoutMs: 1500
   pendingDownloadTimeoutSec: 60
   drainTimeoutSec: 0
-publicApi: {port: 0, showDownloads: true}
-catalogue: {manifest: ../manifest.yml}
+  dataObjectSourceByObjectIdTTL: 4
+  queryNodeCacheTTL: 5
+intervals: {saveCacheState: 6, checkStorageNodeResponseTimes: 7, cacheCleanup: 8}
+publicApi: {port: 0, showDownloads: true, metrics: true}
+operatorApi: {port: 1, host: "::1", hmacSecret: secret}
+sources: {allowPrivateAddresses: true}
 buckets: [0:1, 7, "8"]
 workerId: 3
 """
@@ -54,9 +65,9 @@ workerId: 3
 
 def parse(text: str) -> Config:
     """
-    Read a configuration that lies in C{/etc/node}.
+    Read a configuration that lies in C{/etc/node}, of a node that is started in C{/start}.
     """
-    return parse_config(text, "config.yml", BASE)
+    return parse_config(text, "config.yml", BASE, cwd=Path("/start"))
 
 
 def minimal(text: str) -> str:
@@ -64,53 +75,6 @@ def minimal(text: str) -> str:
     C{text} after what is required.
     """
     return f"id: x\ncatalogue: {{manifest: m.yml}}\n{text}"
-
-
-class SizeTests(SynchronousTestCase):
-    """
-    Sizes are written as Argus writes them.
-    """
-
-    def test_units(self) -> None:
-        """
-        Units are powers of 1024, and leading zeros do no harm.
-        """
-        sizes = {"0B": 0, "7B": 7, "2K": 2048, "3M": 3 << 20, "20G": 20 << 30, "1T": 1 << 40, "0500M": 500 << 20}
-        for written, size in sizes.items():
-            self.assertEqual(parse_size(written), size)
-
-    def test_what_is_no_size(self) -> None:
-        """
-        Anything else is refused: other units, signs, fractions, digits of other scripts, more than files can have.
-        """
-        for written in (
-            "",
-            "7",
-            "G",
-            "7k",
-            "7GB",
-            "7 G",
-            "-1G",
-            "+1G",
-            "1.5G",
-            "1_0G",
-            "٣G",
-            "1G\n",
-            "9" * 99 + "B",
-            "8388608T",
-        ):
-            self.assertRaises(ValueError, parse_size, written)
-
-    @given(st.integers(0, 2**64), st.sampled_from("BKMGT"))
-    def test_any_number(self, number: int, unit: str) -> None:
-        """
-        Every size that a file can have is read, and none beyond.
-        """
-        size = number << (10 * "BKMGT".index(unit))
-        if size < 2**63:
-            self.assertEqual(parse_size(f"{number}{unit}"), size)
-        else:
-            self.assertRaises(ValueError, parse_size, f"{number}{unit}")
 
 
 class ParseTests(SynchronousTestCase):
@@ -140,11 +104,37 @@ class ParseTests(SynchronousTestCase):
                 outbound_requests_timeout_s=1.5,
                 pending_download_timeout_s=60.0,
                 drain_timeout_s=0.0,
+                data_object_source_ttl_s=4.0,
+                query_node_cache_ttl_s=5.0,
             ),
         )
         self.assertIsInstance(config.limits.drain_timeout_s, float)
-        self.assertEqual(config.public_api, PublicAPI(port=0, show_downloads=True))
-        self.assertEqual(config.catalogue, Catalogue(manifest=Path("/etc/node/../manifest.yml")))
+        self.assertEqual(config.public_api, PublicAPI(port=0, show_downloads=True, metrics=True))
+        self.assertEqual(config.operator_api, OperatorAPI(port=1, host="::1", hmac_secret="secret"))
+        self.assertEqual(
+            config.endpoints, Endpoints(storage_squid="http://squid/graphql", query_node="http://node/graphql")
+        )
+        self.assertEqual(
+            config.intervals,
+            Intervals(save_cache_state_s=6.0, check_storage_node_response_times_s=7.0, cache_cleanup_s=8.0),
+        )
+        self.assertEqual(
+            config.logs,
+            Logs(
+                file=LogFiles(
+                    level="debug",
+                    path=Path("/start/logs"),
+                    max_files=3,
+                    max_bytes=1024,
+                    frequency="hourly",
+                    archive=True,
+                ),
+                console_level="warn",
+            ),
+        )
+        self.assertEqual(config.sources, Sources(allow_private_addresses=True))
+        self.assertEqual(config.catalogue, Catalogue(manifest=None))
+        self.assertEqual(config.notices, ())
         self.assertEqual(config.buckets, ("0:1", 7, "8"))
         self.assertEqual(config.worker_id, 3)
 
@@ -161,6 +151,52 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(config.limits.drain_timeout_s, 30.0)
         self.assertEqual(config.public_api.port, 3334)
         self.assertEqual((config.buckets, config.worker_id), (None, None))
+        self.assertEqual(config.endpoints, Endpoints())
+        self.assertEqual(config.logs, Logs(file=None, console_level=None))
+        self.assertEqual(
+            config.intervals,
+            Intervals(save_cache_state_s=60.0, check_storage_node_response_times_s=60.0, cache_cleanup_s=60.0),
+        )
+        self.assertEqual((config.limits.data_object_source_ttl_s, config.limits.query_node_cache_ttl_s), (60.0, 60.0))
+        self.assertIsNone(config.operator_api)
+        self.assertEqual(config.sources, Sources(allow_private_addresses=False))
+        self.assertEqual(config.public_api, PublicAPI(port=3334, show_downloads=False, metrics=False))
+
+    def test_first_generation(self) -> None:
+        """
+        A file as Argus' first version wants it says the same as one of today.
+        """
+        old = """
+            id: x
+            endpoints: {queryNode: "http://q/graphql", joystreamNodeWs: "ws://n", elasticSearch: "http://e"}
+            directories: {data: d, cache: c, logs: l}
+            log: {file: debug, console: verbose, elastic: info}
+            limits: {storage: 100G, outboundRequestsTimeout: 1000}
+            port: 80
+            keys: [//Alice]
+            buckets: all
+            workerId: 1
+        """
+        new = """
+            id: x
+            endpoints: {queryNode: "http://q/graphql"}
+            directories: {assets: d, cacheState: c}
+            logs: {file: {level: debug, path: /etc/node/l}, console: {level: verbose}}
+            limits: {storage: 100G, outboundRequestsTimeoutMs: 1000}
+            publicApi: {port: 80}
+            workerId: 1
+        """
+        self.assertEqual(parse(dedent(old)), parse(dedent(new)))
+        self.assertIsNone(parse(dedent(old)).buckets)
+
+    def test_no_log_files(self) -> None:
+        """
+        There are log files where there is a directory for them, unless they are switched off.
+        """
+        files = parse(minimal("logs: {file: {path: /l}}")).logs.file
+        assert files is not None
+        self.assertEqual((files.level, files.frequency, files.archive, files.max_files), ("info", "daily", False, None))
+        self.assertIsNone(parse(minimal("logs: {file: {path: /l, level: off}}")).logs.file)
 
     def test_json(self) -> None:
         """
@@ -183,11 +219,23 @@ class ParseTests(SynchronousTestCase):
             "limits.drainTimeoutSec": (0, -1),
             "publicApi.port": (65535, 65536),
             "workerId": (0, -1),
+            "limits.dataObjectSourceByObjectIdTTL": (1, 0),
+            "limits.queryNodeCacheTTL": (1, 0),
+            "intervals.saveCacheState": (1, 0),
+            "intervals.checkStorageNodeResponseTimes": (1, 0),
+            "intervals.cacheCleanup": (1, 0),
+            "operatorApi.port": (0, -1),
+            "logs.file.maxFiles": (1, 0),
+            "logs.file.maxSize": (1024, 1023),
         }
         expected = {key.path: key.kind.expected for key in KEYS}
         for path, (least, beyond) in bounds.items():
             section, _, name = path.rpartition(".")
-            form = f"{section}: {{{name}: %s}}" if section else f"{name}: %s"
+            form = f"{{{name}: %s}}"
+            for each in reversed(section.split(".") if section else ()):
+                form = f"{{{each}: {form}}}"
+            more = {"operatorApi": "hmacSecret: s, ", "logs.file": "path: l, "}.get(section, "")
+            form = form[1:-1].replace(name, more + name)
             parse(minimal(form % least))
             self.assertEqual(self.refused(minimal(form % beyond)), [f"config.yml: {path}: must be {expected[path]}"])
 
@@ -213,7 +261,8 @@ class ParseTests(SynchronousTestCase):
             self.refused("workerId: 1"),
             [
                 "config.yml: id: is required, and must be text",
-                "config.yml: catalogue.manifest: is required, and must be the path of a manifest",
+                "config.yml: endpoints.storageSquid: is required, and must be an http or https URL; or else give "
+                "endpoints.queryNode or catalogue.manifest",
             ],
         )
         self.assertEqual(
@@ -241,7 +290,7 @@ class ParseTests(SynchronousTestCase):
         )
         self.assertEqual(
             self.refused(minimal("buckets: 0:0")),
-            ['config.yml: buckets: must be a list of bucket ids such as "0:1"'],
+            ['config.yml: buckets: must be a list of bucket ids such as "0:1", or all'],
         )
 
     def test_errors_of_the_text(self) -> None:
@@ -301,26 +350,6 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(find_config(None, environ, here), here / "env.yml")
         self.assertEqual(find_config("/o/option.yml", environ, here), Path("/o/option.yml"))
 
-    def test_directories(self) -> None:
-        """
-        The file goes before what systemd made, of which the first counts, and that before the data directory.
-        """
-        data = Path("/data")
-        systemd = {"CACHE_DIRECTORY": "/var/cache/a:/var/cache/b", "STATE_DIRECTORY": "/var/lib/a"}
-        silent = parse(minimal(""))
-        self.assertEqual(
-            directories(silent, {"CACHE_DIRECTORY": ""}, data),
-            Directories(assets=data / "assets", cache_state=data / "state"),
-        )
-        self.assertEqual(
-            directories(silent, systemd, data),
-            Directories(assets=Path("/var/cache/a"), cache_state=Path("/var/lib/a")),
-        )
-        half = parse(minimal("directories: {assets: kept}"))
-        self.assertEqual(
-            directories(half, systemd, data), Directories(assets=BASE / "kept", cache_state=Path("/var/lib/a"))
-        )
-
     def test_standalone(self) -> None:
         """
         The demo has the defaults, a small store and no manifest file.
@@ -332,37 +361,12 @@ class LoadTests(SynchronousTestCase):
         self.assertEqual(demo.limits.drain_timeout_s, usual.limits.drain_timeout_s)
         self.assertEqual((demo.buckets, demo.worker_id), (None, None))
 
-
-class DocumentationTests(SynchronousTestCase):
-    """
-    C{docs/configuration.rst} says what the code does.
-    """
-
-    def test_table(self) -> None:
+    def test_port(self) -> None:
         """
-        The table has a row for each key, in the order of the code, with what it may be, its default and its meaning.
+        An option can say another port; nothing else changes.
         """
-        page = (Path(__file__).parent.parent / "docs" / "configuration.rst").read_text()
-        _, _, table = page.partition(".. list-table:: Keys of the configuration file")
-        # Rows are indented; the next line that is not ends the table.
-        table = re.split(r"\n(?=\S)", table)[0]
-        rows = [
-            [re.sub(r"\s+", " ", cell.strip()) for cell in re.split(r"\n\s+- ", row)]
-            for row in table.split("\n   * - ")[2:]
-        ]
-        self.assertEqual(rows, [self.row(key) for key in KEYS])
-
-    def row(self, key: Key) -> list[str]:
-        default = "none" if key.default is None else f"``{key.default}``"
-        if isinstance(key.default, bool):
-            default = default.lower()
-        return [f"``{key.path}``", key.kind.expected, "required" if key.required else default, key.meaning]
-
-    def test_example(self) -> None:
-        """
-        The examples of the page are valid, and the paths in them are taken as the page says.
-        """
-        page = (Path(__file__).parent.parent / "docs" / "configuration.rst").read_text()
-        [example] = re.findall(r"\.\. code-block:: yaml\n   :caption: config\.yml\n\n((?:   .*\n|\n)+)", page)
-        config = parse(dedent(example))
-        self.assertEqual(config.catalogue.manifest, BASE / "manifest.yml")
+        config = parse(minimal("publicApi: {port: 80, showDownloads: true}"))
+        changed = with_port(config, 0, "--port")
+        self.assertEqual(changed.public_api, PublicAPI(port=0, show_downloads=True, metrics=False))
+        self.assertEqual(changed.rows["publicApi.port"], Effective(key="publicApi.port", value=0, origin="--port"))
+        self.assertEqual(changed.limits, config.limits)
