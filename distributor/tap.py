@@ -9,9 +9,10 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar, cast
 
 from attrs import asdict
 from twisted.application.service import IService, MultiService, Service
@@ -19,14 +20,27 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger, globalLogPublisher, textFileLogObserver
 from twisted.python import usage
 
 from distributor import __version__
 from distributor.catalogue import Manifest, load_manifest, parse_manifest
-from distributor.config import Config, directories, find_config, load_config, standalone_config
+from distributor.config import (
+    Config,
+    Logs,
+    configured_by,
+    directories,
+    find_config,
+    load_config,
+    report,
+    standalone_config,
+    with_port,
+)
 from distributor.devnet import DemoStorageNode, exhibits, storage_node_service
 from distributor.model import DistributorError
+from distributor.observe.levels import at_least
+from distributor.observe.log_files import LogFiles
+from distributor.observe.twistd_log import twistd_log
 from distributor.service import CannotStart, Distributor, why
 from distributor.web.page import CONTENT_SECURITY_POLICY, PageEntry, page
 
@@ -53,7 +67,7 @@ class Options(_Options):
     """
 
     program = "distributor"
-    synopsis = "[--port N | --listen ENDPOINT ...] [--config FILE] [--data-dir DIR]"
+    synopsis = "[--port N | --listen ENDPOINT ...] [--config FILE] [--data-dir DIR] [--check-config]"
     longdesc = (
         "Serves the objects of a media library over HTTP, from disk or from the storage nodes that hold them. "
         "Without a configuration file it serves a small built-in library, on loopback only."
@@ -62,6 +76,13 @@ class Options(_Options):
         ["port", "p", None, "TCP port of the public API, instead of the configuration's.", int],
         ["config", "c", None, "Configuration file; else $CONFIG_PATH, else ./config.yml, else the built-in demo."],
         ["data-dir", "d", "local", "Where files go if neither the configuration nor systemd says where."],
+    ]
+    optFlags: ClassVar = [
+        [
+            "check-config",
+            None,
+            "Print the configuration in force, and where it comes from, and exit; 1 if it is wrong.",
+        ],
     ]
 
     def __init__(self) -> None:
@@ -88,6 +109,10 @@ class Options(_Options):
         if self["port"] is not None and self["listen"]:
             raise usage.UsageError("--port and --listen exclude each other")
         _check_port(self["port"])
+        if self["check-config"]:
+            # Now, because twistd would next refuse to go on beside a node that runs.
+            _print_config(self)
+            raise SystemExit(0)
 
 
 def _check_port(port: int | None) -> None:
@@ -110,14 +135,36 @@ def makeService(options: Options) -> IService:
         raise CannotStart(f"distributor: {why(error)}") from None
 
 
+def _log_to(reactor: Any, options: Options, logs: Logs) -> ILogObserver | None:
+    """
+    Begin to log to files of our own, if the configuration asks for them, and say what twistd is to log to.
+    """
+    if (files := logs.file) is not None:
+        sizes = (files.max_bytes, files.max_files)
+        file = LogFiles(files.path, files.frequency, *sizes, files.archive, time.time, reactor.callInThread)
+        # Unlike what twistd logs to, this sees what is logged from now on.
+        globalLogPublisher.addObserver(at_least(files.level, textFileLogObserver(cast(IO[str], file))))
+    return twistd_log(logs.console_level, options.parent, reactor.callFromThread)
+
+
 class _Services(MultiService):
     """
     All that twistd runs. It says on stderr why that cannot be started: by then, twistd has put the log in its place.
     """
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, log: ILogObserver | None = None) -> None:
+        """
+        @param log: what twistd is to log to; L{None}: as its own options say.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self._program = program
+        self._log = log
+
+    def setServiceParent(self, parent: Any) -> None:
+        # The application is nowhere else to be had before twistd asks it what to log to.
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+        if self._log is not None:
+            parent.setComponent(ILogObserver, self._log)
 
     def privilegedStartService(self) -> None:
         try:
@@ -148,15 +195,36 @@ def _give_up(reactor: Any, reason: str) -> None:
     reactor.stop()
 
 
+def _configured(options: Options) -> tuple[Config, Path | None, bool]:
+    """
+    What the file and the environment say, the file if there is one, and whether this is the standalone demo.
+    """
+    cwd = Path.cwd()
+    path = find_config(options["config"], os.environ, cwd)
+    demo = path is None and not configured_by(os.environ)
+    config = standalone_config(os.environ, cwd) if demo else load_config(path, os.environ, cwd)
+    if options["port"] is not None:
+        config = with_port(config, options["port"], "--port")
+    return config, path, demo
+
+
+def _print_config(options: Options) -> None:
+    try:
+        config, _, _ = _configured(options)
+    except DistributorError as error:
+        raise CannotStart(f"distributor: {why(error)}") from None
+    where = directories(config, os.environ, Path(options["data-dir"]).absolute())
+    print(report(config, where), end="")  # noqa: T201
+
+
 def _node(reactor: Any, options: Options) -> IService:
-    services = _Services("distributor")
-    path = find_config(options["config"], os.environ, Path.cwd())
+    config, path, demo = _configured(options)
+    services = _Services("distributor", _log_to(reactor, options, config.logs))
     entries: list[PageEntry] = []
-    if path is None:
-        config = standalone_config()
-        demo = DemoStorageNode(reactor)
-        demo.setServiceParent(services)  # type: ignore[no-untyped-call]
-        written = json.dumps(demo.manifest())
+    if demo:
+        storage_node = DemoStorageNode(reactor)
+        storage_node.setServiceParent(services)  # type: ignore[no-untyped-call]
+        written = json.dumps(storage_node.manifest())
         entries = _entries()
 
         def read() -> Manifest:
@@ -164,21 +232,23 @@ def _node(reactor: Any, options: Options) -> IService:
 
         _log.info("No configuration file: this is the standalone demo")
     else:
-        config = load_config(path)
         listed_in = config.catalogue.manifest
-        assert listed_in is not None
+        if listed_in is None:
+            raise CannotStart("distributor: a query node cannot be asked yet: give catalogue.manifest")
 
         def read() -> Manifest:
             return load_manifest(listed_in)
 
-        _log.info("Configuration: {path}", path=path)
+        _log.info("Configuration: {path}", path=path or "the environment")
+    for notice in config.notices:
+        _log.warn("Configuration: {notice}", notice=notice)
     where = directories(config, os.environ, Path(options["data-dir"]).absolute())
     node = Distributor(
         reactor,
         config,
         where,
         read,
-        _endpoints(reactor, options, config, demo=path is None),
+        _endpoints(reactor, options, config, demo=demo),
         lambda origin: page("Distributor", config.id, entries, origin),
         CONTENT_SECURITY_POLICY,
         os.environ,
@@ -200,10 +270,9 @@ def _entries() -> list[PageEntry]:
 
 
 def _endpoints(reactor: Any, options: Options, config: Config, *, demo: bool) -> list[IStreamServerEndpoint]:
-    port = options["port"] if options["port"] is not None else config.public_api.port
     # A newcomer's first try is nobody else's business; a node with a configuration is there for everybody.
     # Twisted's backlog of 50 would make most of a thousand who come at once try again, a second later.
-    default = f"tcp:{port}:backlog=1024" + (":interface=127.0.0.1" if demo else "")
+    default = f"tcp:{config.public_api.port}:backlog=1024" + (":interface=127.0.0.1" if demo else "")
     return [_endpoint(reactor, each) for each in options["listen"] or [default]]
 
 

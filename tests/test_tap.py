@@ -131,8 +131,45 @@ class DistributorOptionsTests(OptionsCase):
         The help names every option.
         """
         text = self.printed("--help")
-        for name in ("--port", "--listen", "--config", "--data-dir", "--version", "--help"):
+        for name in ("--port", "--listen", "--config", "--data-dir", "--check-config", "--version", "--help"):
             self.assertIn(name, text)
+
+    def configuration(self, text: str) -> str:
+        """
+        The path of a file that says C{text}.
+        """
+        path = Path(self.mktemp())
+        path.write_text(f"id: x\ncatalogue: {{manifest: m.yml}}\n{text}")
+        return str(path.absolute())
+
+    def test_check_config(self) -> None:
+        """
+        The configuration is printed with what goes before it: the environment, and before that the options.
+        """
+        path = self.configuration("port: 80\nlimits: {drainTimeoutSec: 7}\nkeys: [//Alice]")
+        self.patch(os, "environ", {"JOYSTREAM_DISTRIBUTOR__LIMITS__DRAIN_TIMEOUT_SEC": "8", "STATE_DIRECTORY": "/s"})
+        printed = self.printed("--check-config", "-c", path, "-p", "81", "--data-dir", "/data")
+        lines = [line.split() for line in printed.splitlines()]
+        for line in (
+            ["id", "x", path],
+            ["publicApi.port", "81", "--port"],
+            ["limits.drainTimeoutSec", "8", "$JOYSTREAM_DISTRIBUTOR__LIMITS__DRAIN_TIMEOUT_SEC"],
+            ["directories.assets", "/data/assets", "--data-dir"],
+            ["directories.cacheState", "/s", "$STATE_DIRECTORY"],
+            ["keys", "(hidden)", path],
+            ["note:", "without", "an", "effect", "here:", "keys"],
+        ):
+            self.assertIn(line, lines)
+
+    def test_check_config_wrong(self) -> None:
+        """
+        What is wrong with it is said on the way to exit status 1, all of it, and nothing is printed.
+        """
+        path = self.configuration("port: -1\nprt: 80")
+        with mock.patch("sys.stdout", io.StringIO()) as out:
+            error = self.assertRaises(CannotStart, self.parse, "--check-config", "-c", path)
+        self.assertRegex(str(error.code), r"\Adistributor: .*: port: must be .*\n.*: prt: unknown key, .*\Z")
+        self.assertEqual(out.getvalue(), "")
 
     def test_version(self) -> None:
         """

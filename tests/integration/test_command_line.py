@@ -33,6 +33,7 @@ from tests.integration.process import (
     run_to_end,
 )
 
+PREFIX = "JOYSTREAM_DISTRIBUTOR__"
 CONTENTS = {"7": b"seven", "8": b"eight"}
 
 
@@ -98,6 +99,23 @@ class RefusalTests(ProcessTestCase):
         self.assert_refused(expected, "distributor", "--config", path)
         listed.unlink()
         self.assert_refused(f"{listed}: cannot be read: .*", "distributor", "--config", path)
+
+    def test_environment(self) -> None:
+        """
+        A variable that is wrong is named, and so is a file that it names; a query node cannot be asked yet.
+        """
+        path = self.config()
+        for name, value, expected in (
+            ("PUBLIC_API__PORT", "eighty", "publicApi.port: must be an integer from 0 to 65535"),
+            ("KEYS_FILE", "/nope", "/nope: cannot be read: No such file or directory"),
+        ):
+            self.assert_refused(
+                f"{PREFIX}{name}: {expected}", "distributor", "-c", path, env={f"{PREFIX}{name}": value}
+            )
+        env = {f"{PREFIX}ID": "x", f"{PREFIX}ENDPOINTS__QUERY_NODE": "http://127.0.0.1:1/graphql"}
+        self.assert_refused("a query node cannot be asked yet: give catalogue.manifest", "distributor", env=env)
+        env = {f"{PREFIX}LOGS__FILE__PATH": "/dev/null/logs"}
+        self.assert_refused(".*/dev/null.*", "distributor", "--port", "0", env=env)
 
     def test_port_in_use(self) -> None:
         """
@@ -277,6 +295,98 @@ class StartTests(ProcessTestCase):
         process.stop()
 
 
+class ConfigurationTests(ProcessTestCase):
+    """
+    What is in force: C{--check-config}, the environment, and files that it names.
+    """
+
+    def setUp(self) -> None:
+        self.cwd = self.directory()
+        listed = manifest(self, ["http://127.0.0.1:1/"], CONTENTS)
+        self.written = {"id": "in the file", "catalogue": {"manifest": str(listed)}, "publicApi": {"port": 0}}
+        (self.cwd / "config.yml").write_text(json.dumps(self.written))
+
+    def check(self, *options: str | Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        return run_to_end(
+            self, "distributor", "--check-config", *options, cwd=self.cwd, env={PREFIX + k: v for k, v in env.items()}
+        )
+
+    def test_check(self) -> None:
+        """
+        Every value is printed with where it comes from, without secrets; nothing is made, and nothing listens.
+        """
+        (self.cwd / "hmac").write_text("whisper\n")
+        done = self.check(env={"OPERATOR_API__PORT": "0", "OPERATOR_API__HMAC_SECRET_FILE": "hmac", "NOPE": "1"})
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertNotIn("whisper", done.stdout)
+        self.assertRegex(done.stdout, rf"(?m)^id +in the file +{self.cwd}/config.yml$")
+        self.assertRegex(done.stdout, rf"(?m)^operatorApi.port +0 +\${PREFIX}OPERATOR_API__PORT$")
+        origin = rf"hmac \(\${PREFIX}OPERATOR_API__HMAC_SECRET_FILE\)"
+        self.assertRegex(done.stdout, rf"(?m)^operatorApi.hmacSecret +\(hidden\) +{origin}$")
+        self.assertRegex(done.stdout, r"(?m)^limits.storage +20G +default$")
+        self.assertRegex(done.stdout, rf"(?m)^note: {PREFIX}NOPE: there is no such key")
+        self.assertEqual({path.name for path in self.cwd.iterdir()}, {"config.yml", "hmac"})
+
+    def test_check_wrong(self) -> None:
+        """
+        Each mistake is a line on stderr, and the exit status is 1.
+        """
+        done = self.check(env={"OPERATOR_API__PORT": "-1", "WORKER_ID": "x"})
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(
+            done.stderr,
+            f"distributor: {PREFIX}WORKER_ID: workerId: must be a non-negative integer\n"
+            f"{PREFIX}OPERATOR_API__PORT: operatorApi.port: must be an integer from 0 to 65535\n",
+        )
+
+    def test_check_beside_a_node(self) -> None:
+        """
+        It does not mind that a node runs, whose pidfile and directories are the same.
+        """
+        (self.cwd / "twistd.pid").write_text(str(os.getpid()))
+        Process(self, ["distributor"], None, self.cwd).wait_for("Serving at")
+        done = subprocess.run(
+            [each for each in command("distributor", "--check-config") if each not in ("-n", "--pidfile=")],
+            cwd=self.cwd,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_overridden(self) -> None:
+        """
+        The environment goes before the file; what has no effect is told of in the log, once.
+        """
+        env = {PREFIX + "ID_FILE": "name", PREFIX + "KEYS": '[{"suri": "//Alice"}]', PREFIX + "NOPE": "1"}
+        (self.cwd / "name").write_text("in another file")
+        process = Process(self, ["distributor"], env, self.cwd)
+        port = process.wait_for(r"Serving at IPv4Address\(.*port=(\d+)\)")[1]
+        self.assertEqual(status(self, f"http://127.0.0.1:{port}")["id"], "in another file")
+        process.stop()
+        self.assertEqual(process.log().count("without an effect here: keys"), 1)
+        self.assertEqual(process.log().count(f"{PREFIX}NOPE: there is no such key"), 1)
+        self.assertNotIn("Alice", process.log())
+
+    def test_environment_alone(self) -> None:
+        """
+        Without a file, the environment can say everything.
+        """
+        (self.cwd / "config.yml").unlink()
+        env = {
+            PREFIX + "ID": "of the environment",
+            PREFIX + "CATALOGUE": json.dumps(self.written["catalogue"]),
+            PREFIX + "PORT": "0",
+        }
+        process = Process(self, ["distributor"], env, self.cwd)
+        port = process.wait_for(r"Serving at IPv4Address\(.*port=(\d+)\)")[1]
+        self.assertEqual(status(self, f"http://127.0.0.1:{port}")["id"], "of the environment")
+        self.assertIn("Configuration: the environment", process.log())
+
+
 class SupervisorTests(ProcessTestCase):
     """
     A node under a supervisor, to whom it tells how it stands; and as a daemon, without one.
@@ -350,6 +460,42 @@ class SupervisorTests(ProcessTestCase):
         self.assertFalse((cwd / "pid").exists())
         self.assertTrue((cwd / "data" / "assets" / "5").exists())
         self.assertNotIn("Traceback", (cwd / "log").read_text())
+
+    def test_log_files(self) -> None:
+        """
+        Log files begin with what twistd says first, and are in the directory where the daemon was started.
+        """
+        path = _short_directory(self) / "s"
+        self.env |= {PREFIX + "LOGS__FILE__PATH": "logs", PREFIX + "LOGS__CONSOLE__LEVEL": "error"}
+        done, cwd = self.daemon("--listen", f"unix:{path}")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        process = os.pidfd_open(int((cwd / "pid").read_text()))
+        self.addCleanup(os.close, process)
+        self.addCleanup(_kill, process)
+        self.assertEqual(self.told(), "READY=1")
+        # It would end of it, if it did not begin a new file.
+        signal.pidfd_send_signal(process, signal.SIGUSR1)
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        self.assertEqual(self.told(), "STOPPING=1")
+        self.assertTrue(select([process], [], [], PATIENCE_S)[0], "the daemon goes on")
+        written = (cwd / "logs" / "distributor.log").read_text()
+        for line in ("starting up", "the standalone demo", "Serving at", "Server Shut Down"):
+            self.assertIn(line, written)
+        self.assertEqual((cwd / "log").read_text(), "")
+
+    def test_console(self) -> None:
+        """
+        In the foreground, as little is said as the configuration wants; an application file leaves it to twistd.
+        """
+        self.env |= {PREFIX + "LOGS__CONSOLE": "off", PREFIX + "PUBLIC_API__PORT": "0"}
+        process = Process(self, ["distributor"], self.env, self.directory())
+        self.assertEqual(self.told(), "READY=1")
+        process.stop()
+        self.assertEqual(self.told(), "STOPPING=1")
+        self.assertEqual(process.log(), "")
+        process = Process(self, ["-y", ROOT / "distributor.tac"], self.env, self.directory())
+        process.wait_for("logs.console.level has no effect")
+        process.wait_for("Serving at")
 
     def test_daemon_refused(self) -> None:
         """
