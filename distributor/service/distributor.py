@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -19,12 +19,11 @@ from distributor.config import Config, Directories
 from distributor.model import DistributorError
 from distributor.observe.systemd import READY, RELOADING, STOPPING, notify
 from distributor.service.chores import Chores
+from distributor.service.front_door import FrontDoor
 from distributor.service.parts import Parts
 from distributor.service.trouble import why
 from distributor.transfer import Progress
-from distributor.web import errors
 from distributor.web.asset import Assets
-from distributor.web.gate import Gate
 from distributor.web.public_api import PublicApi, PublicSite
 
 #: How far access marks may be behind; they only decide what is evicted first.
@@ -38,10 +37,6 @@ _TELL_EVERY_S = 3.0
 
 #: More than fit under each other are not looked at.
 _MOST_TOLD = 10
-
-#: What is in the buffers of a connection when its last answer is over takes a slow client about a second. Some clients
-#: never answer the farewell of TLS.
-_FAREWELL_S = 5.0
 
 
 class Distributor(Service):
@@ -79,24 +74,19 @@ class Distributor(Service):
         """
         self._reactor = reactor
         self._config = config
-        self._endpoints = endpoints
         self._environ = environ
         self._announce = announce
         self._give_up = give_up
-        self._hurried = False
-        self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] | None = None
-        self._hurry: Deferred[None] | None = None
         self._serving = False
 
         self._parts = Parts(reactor, config, directories, read_manifest)
         self._store = self._parts.store
         self._downloads = self._parts.downloads
         self._catching_up: Deferred[None] | None = None
-        self._gate = Gate(config.limits.max_inbound_connections)
-        self._gate.close(errors.STARTING)
+        self._door = FrontDoor(reactor, endpoints, config.limits.max_inbound_connections)
         api = PublicApi(
-            Assets(self._parts.node, self._gate, reactor),
+            Assets(self._parts.node, self._door.gate, reactor),
             self._status,
             self._buckets,
             self._progress if config.public_api.show_downloads else None,
@@ -144,18 +134,14 @@ class Distributor(Service):
         @raise Exception: an endpoint cannot be listened on; see L{why}.
         """
         self._started_at = self._reactor.seconds()
-        failures: list[Failure] = []
-        for endpoint in self._endpoints:
-            endpoint.listen(self._site).addCallbacks(self._ports.append, failures.append)
-        for failure in failures:
-            failure.raiseException()
+        self._door.listen(self._site)
 
     def startService(self) -> None:
         """
         Open the store; then let requests in.
         """
         super().startService()  # type: ignore[no-untyped-call]
-        if not self._ports:
+        if not self._door.ports:
             self.privilegedStartService()
         self._parts.threads.start()
         self._starting = Deferred.fromCoroutine(self._start())
@@ -168,10 +154,10 @@ class Distributor(Service):
         self._chores.every(_FLUSH_EVERY_S, "writing access marks", self._store.flush)
         if self._at_terminal:
             self._chores.every(_TELL_EVERY_S, "telling of downloads", self._tell_progress)
-        self._gate.open()
+        self._door.open()
         self._serving = True
         notify(READY, self._environ)
-        self._announce(self._ports)
+        self._announce(self._door.ports)
         self._catching_up = Deferred.fromCoroutine(self._parts.backlog.run())
         self._catching_up.addErrback(self._caught_up_in_vain)
 
@@ -204,9 +190,7 @@ class Distributor(Service):
         """
         if self.running:
             return
-        self._hurried = True
-        if self._hurry is not None:
-            self._hurry.cancel()
+        self._door.hurry()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -218,10 +202,8 @@ class Distributor(Service):
     async def _stop(self) -> None:
         notify(STOPPING, self._environ)
         self._serving = False
-        self._gate.close(errors.SHUTTING_DOWN)
-        for port in self._ports:
-            await _stopped(port)
-        await self._drain()
+        patience_s = self._config.limits.drain_timeout_s
+        await self._door.close(self._site, patience_s, self._downloads.note_readers)
         if self._starting is not None:
             await self._starting
         if self._catching_up is not None:
@@ -231,38 +213,6 @@ class Distributor(Service):
         await self._store.stop()
         await self._parts.connections.closeCachedConnections()
         self._parts.threads.stop()
-
-    async def _drain(self) -> None:
-        patience_s = self._config.limits.drain_timeout_s
-        empty = self._gate.empty()
-        if not empty.called:
-            self._log.info("waiting up to {patience:g} s for answers in progress", patience=patience_s)
-        if not await self._patiently(empty, patience_s):
-            self._log.warn("cutting answers that are still in progress")
-            self._downloads.note_readers()
-            self._gate.throw_out()
-            await self._gate.empty()
-        # The end of an answer may still wait in a buffer for a slow client.
-        if not await self._patiently(self._site.close(), min(patience_s, _FAREWELL_S)):
-            self._site.cut()
-            await self._site.empty()
-
-    async def _patiently(self, done: Deferred[None], patience_s: float) -> bool:
-        """
-        Wait for a while, or until somebody is in a hurry.
-
-        @return: whether it was enough.
-        """
-        if done.called or self._hurried:
-            return done.called
-        self._hurry = done.addTimeout(patience_s, self._reactor)
-        try:
-            await done
-        except (CancelledError, TimeoutError):
-            return False
-        finally:
-            self._hurry = None
-        return True
 
 
 def _camel_case(progress: Progress) -> dict[str, object]:
@@ -276,9 +226,3 @@ def _camel_case(progress: Progress) -> dict[str, object]:
         "storageNodes": list(progress.sources),
         "secondsLeft": None if progress.seconds_left is None else round(progress.seconds_left, 1),
     }
-
-
-async def _stopped(port: IListeningPort) -> None:
-    stopped = port.stopListening()
-    if stopped is not None:
-        await stopped
