@@ -24,7 +24,8 @@ from distributor.service.parts import Parts
 from distributor.service.trouble import why
 from distributor.transfer import Progress
 from distributor.web.asset import Assets
-from distributor.web.public_api import PublicApi, PublicSite
+from distributor.web.public_api import PublicApi
+from distributor.web.site import PublicSite
 
 #: How far access marks may be behind; they only decide what is evicted first.
 _FLUSH_EVERY_S = 10.0

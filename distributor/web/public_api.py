@@ -5,24 +5,15 @@ The public API: Klein routes, each of them thin.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from importlib import resources
-from urllib.parse import unquote_to_bytes
 
-from klein import Klein, KleinRenderable
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import connectionDone
+from klein import Klein
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
-from twisted.web.http import Request as HTTPRequest
-from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from distributor import __version__
 from distributor.web import errors
 from distributor.web.asset import Assets, new_request_id, write_head
 from distributor.web.asset_request import field_value, request_id
@@ -30,11 +21,6 @@ from distributor.web.headers import Headers, api_headers, preflight_headers
 
 BASE = "/api/v1"
 _READ = ["GET", "HEAD"]
-
-# RFC 9112 §3.2.2: clients of proxies send it, and a server has to accept it.
-_ABSOLUTE_FORM = re.compile(rb"https?://([^/?]*)", re.IGNORECASE)
-
-_HOST = re.compile(rb"(?:[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 Facts = Callable[[], Mapping[str, object]]
 
@@ -93,7 +79,7 @@ class PublicApi:
     @app.route(f"{BASE}/downloads", methods=_READ)
     def downloads(self, request: Request) -> bytes:
         if self._downloads is None:
-            return _error(request, errors.ROUTE_NOT_FOUND)
+            return error_answer(request, errors.ROUTE_NOT_FOUND)
         return _json(request, 200, self._downloads())
 
     @app.route(f"{BASE}/openapi.json", methods=_READ)
@@ -128,7 +114,7 @@ class PublicApi:
     def not_routed(self, request: Request, failure: Failure) -> bytes:
         # The route of the preflight matches every path: where it alone does, there is nothing.
         wrong_method = isinstance(failure.value, MethodNotAllowed) and "GET" in (failure.value.valid_methods or ())
-        return _error(request, errors.METHOD_NOT_ALLOWED if wrong_method else errors.ROUTE_NOT_FOUND)
+        return error_answer(request, errors.METHOD_NOT_ALLOWED if wrong_method else errors.ROUTE_NOT_FOUND)
 
     @app.handle_errors(Exception)  # type: ignore[arg-type]
     def unforeseen(self, request: Request, failure: Failure) -> bytes:
@@ -162,136 +148,9 @@ def _json(request: Request, status: int, value: Mapping[str, object]) -> bytes:
     return _body(request, status, "application/json", json.dumps(value).encode("ascii"))
 
 
-def _error(request: Request, error: errors.ApiError) -> bytes:
+def error_answer(request: Request, error: errors.ApiError) -> bytes:
+    """
+    Answer with an error: write the head, and return the body.
+    """
     write_head(request, error.status, errors.headers(error, _request_id(request)))
     return errors.body(error)
-
-
-class Front(Resource):
-    """
-    Stands before Klein, and answers what Klein and Werkzeug would fail at.
-    """
-
-    isLeaf = True
-    _log = Logger()
-
-    def __init__(self, api: PublicApi) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._klein = api.app.resource()
-
-    def render(self, request: Request) -> KleinRenderable:
-        request.setHeader(b"server", f"distributor/{__version__}".encode("ascii"))
-        # Werkzeug takes "get" for GET, where RFC 9110 §9.1 tells them apart.
-        if not request.method.isalpha() or not request.method.isupper():
-            return _error(request, errors.METHOD_NOT_ALLOWED)
-        absolute = _ABSOLUTE_FORM.match(request.path)
-        if absolute is not None:
-            request.requestHeaders.setRawHeaders(b"Host", [absolute[1]])
-            request.path = request.path[absolute.end() :] or b"/"
-            request.postpath = [unquote_to_bytes(segment) for segment in request.path[1:].split(b"/")]
-        try:
-            unquote_to_bytes(request.path).decode("utf-8")
-        except UnicodeDecodeError:
-            return _error(request, errors.ROUTE_NOT_FOUND)
-        if not _HOST.fullmatch(request.getHeader(b"host") or b""):
-            # No answer depends on the name by which a client knows this node, but Werkzeug refuses odd ones.
-            request.requestHeaders.setRawHeaders(b"Host", [b"localhost"])
-        return self._klein.render(request)
-
-
-class _Channel(HTTPChannel):
-    """
-    A connection that its site knows of.
-
-    It tells a producer which comes when there is no room. Twisted's leaves that to the transport, and one with TLS
-    speaks when its buffer gets full, but not again while it is: behind pipelined requests, or between two ranges, a
-    whole object would go into the buffer.
-    """
-
-    site: PublicSite
-    _full = False
-
-    def connectionMade(self) -> None:
-        super().connectionMade()  # type: ignore[no-untyped-call]
-        self.site.channels.add(self)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        self.site.channel_lost(self)
-
-    def pauseProducing(self) -> None:
-        self._full = True
-        super().pauseProducing()  # type: ignore[no-untyped-call]
-
-    def resumeProducing(self) -> None:
-        self._full = False
-        super().resumeProducing()  # type: ignore[no-untyped-call]
-
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
-        super().registerProducer(producer, streaming)  # type: ignore[no-untyped-call]
-        if self._full:
-            producer.pauseProducing()
-
-
-class PublicSite(Site):
-    """
-    The HTTP server of the public API.
-
-    @ivar channels: the connections that are open.
-    """
-
-    noisy = False
-    protocol = _Channel  # type: ignore[assignment]
-
-    def __init__(self, api: PublicApi, **options: object) -> None:
-        super().__init__(Front(api), **options)  # type: ignore[no-untyped-call]
-        self.displayTracebacks = False
-        self.channels: set[_Channel] = set()
-        self._waiting: list[Deferred[None]] = []
-
-    def channel_lost(self, channel: _Channel) -> None:
-        """
-        A connection has ended.
-        """
-        self.channels.discard(channel)
-        if not self.channels:
-            waiting, self._waiting = self._waiting, []
-            for waiter in waiting:
-                waiter.callback(None)
-
-    def close(self) -> Deferred[None]:
-        """
-        End all connections, none of which may have an answer in progress. Fires when they have ended: when all that was
-        written to them has gone out.
-        """
-        for channel in list(self.channels):
-            channel.loseConnection()  # type: ignore[no-untyped-call]
-        return self.empty()
-
-    def cut(self) -> None:
-        """
-        End all connections at once.
-        """
-        for channel in list(self.channels):
-            channel.transport.abortConnection()  # type: ignore[union-attr]
-
-    def empty(self) -> Deferred[None]:
-        """
-        Fires when no connection is open.
-        """
-        if not self.channels:
-            return succeed(None)
-        waiter: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiter)
-        return waiter
-
-    def acceptableProtocols(self) -> list[bytes]:
-        """
-        HTTP/1.1 alone: C{protocol} speaks nothing else.
-        """
-        return [b"http/1.1"]
-
-    def log(self, request: HTTPRequest) -> None:
-        """
-        Assets log their own end, with the request's id; the rest is not worth a line.
-        """

@@ -26,7 +26,8 @@ from distributor.observe import Sparse
 from distributor.transfer import Downloads
 from distributor.web.asset import Assets
 from distributor.web.gate import Gate
-from distributor.web.public_api import PublicApi, PublicSite
+from distributor.web.public_api import PublicApi
+from distributor.web.site import PublicSite
 from tests.stored import in_thread, started_store
 from tests.upstream import Upstream
 
