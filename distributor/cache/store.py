@@ -16,7 +16,7 @@ from distributor.cache.eviction import victims
 from distributor.cache.index import Index, Row, Run
 from distributor.cache.inventory import Entry, Inventory, Item, Partial, Unverified
 from distributor.cache.ledger import Ledger
-from distributor.cache.open_file import OpenFile, OpenFiles, StoredReader
+from distributor.cache.open_file import MOST_SPARE, OpenFile, OpenFiles, StoredReader
 from distributor.cache.reconcile import reconcile
 from distributor.model import DataObject, DiskFailed, InThread, IReader, NoRoom
 
@@ -26,6 +26,8 @@ class Store:
     Complete and unfinished objects on disk. The index is read whole by L{start}; L{get} then costs a look into memory.
 
     Of an id there is at any time one at most: a complete object, an unfinished one, an unverified file, an allocation.
+
+    @ivar files: those that are open.
     """
 
     _log = Logger()
@@ -41,9 +43,9 @@ class Store:
         self._index = index
         self._in_thread = in_thread
         disk = Disk(assets, in_thread)
-        self._parts = Parts(disk, OpenFiles(disk), Inventory(capacity), Ledger(index), seconds)
+        self._parts = Parts(disk, OpenFiles(disk, MOST_SPARE), Inventory(capacity), Ledger(index), seconds)
         self._disk = disk
-        self._files = self._parts.files
+        self.files = self._parts.files
         self._inventory = self._parts.inventory
         self._ledger = self._parts.ledger
         self._seconds = seconds
@@ -134,6 +136,7 @@ class Store:
         Save access marks, and close the index.
         """
         await self.flush()
+        self.files.close_spare()
         await self._index.close()
 
     # Complete objects.
@@ -168,7 +171,7 @@ class Store:
         if entry is None:
             raise LookupError(f"object {object_id} is not in the store")
         try:
-            file = await self._files.open(object_id, entry.size)
+            return StoredReader(await self.files.open(object_id, entry.size), entry.size)
         except LookupError as error:
             if self._inventory.get(object_id) is entry:
                 self._log.error("object {id} is lost: {error}", id=object_id, error=error)
@@ -176,7 +179,6 @@ class Store:
                 removed = Deferred.fromCoroutine(self.remove(object_id))
                 removed.addErrback(lambda failure: self._log.failure("removing object {id}", failure, id=object_id))
             raise
-        return StoredReader(file, entry.size)
 
     async def remove(self, object_id: str) -> bool:
         """
@@ -212,7 +214,7 @@ class Store:
             return {}
         chosen = None
         if needed <= self._inventory.kept:
-            chosen = victims(needed, self._inventory.candidates(), self._files)
+            chosen = victims(needed, self._inventory.candidates(), self.files)
         if chosen is None:
             raise NoRoom(f"{size} bytes, with {self.used} used and {self.reserved} reserved of {self.capacity}")
         return self._take(chosen)
@@ -257,7 +259,7 @@ class Store:
         return failed
 
     def _hold_while_read(self, object_id: str, occupied: int) -> None:
-        file = self._files.forget(object_id)
+        file = self.files.forget(object_id)
         if file is not None:
             self._inventory.hold(occupied)
             file.unused.addCallback(lambda _: self._inventory.hold(-occupied))
@@ -271,7 +273,7 @@ class Store:
         wanted = min(size, self._inventory.kept)
         chosen = None
         while wanted and chosen is None:
-            chosen = victims(wanted, self._inventory.candidates(), self._files)
+            chosen = victims(wanted, self._inventory.candidates(), self.files)
             wanted //= 2
         try:
             return await self._evict(chosen or ())
@@ -350,7 +352,7 @@ class Store:
         fd = None
         extents: tuple[Run, ...] = ()
         if isinstance(previous, Partial):
-            file = self._files.get(object.id)
+            file = self.files.get(object.id)
             if file is not None:
                 # Readers have kept it.
                 file.acquire()
@@ -366,7 +368,7 @@ class Store:
                 await self._ledger.delete([object.id])
             extents = ()
             fd = await self._disk.create(object.id)
-        return self._files.add(object.id, fd), extents
+        return self.files.add(object.id, fd), extents
 
     async def _adopt(self, object: DataObject, extents: tuple[Run, ...]) -> int | None:
         """

@@ -292,6 +292,7 @@ class AllocationTests(StoreCase):
         self.write(new, 60, 100)
         self.done(new.commit(None))
         self.assertEqual(self.read(self.store, "7"), payload("7", 100))
+        self.store.files.close_spare()
         self.assert_nothing_open()
 
     def test_after_the_end(self) -> None:

@@ -183,6 +183,116 @@ class OpenFilesTests(StoreCase):
         self.assert_nothing_open()
 
 
+class SpareFilesTests(StoreCase):
+    """
+    L{OpenFiles} that keeps some open when their users have gone.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in "789":
+            self.put_file(self.assets / name, b"12345")
+        self.jobs = Jobs()
+        self.files_open = OpenFiles(Disk(self.assets, self.jobs), most_spare=2)
+
+    def used(self, name: str) -> OpenFile:
+        """
+        One that has been opened, and let go.
+        """
+        opening = self.files_open.open(name, 5)
+        self.jobs.run_all()
+        file: OpenFile = self.successResultOf(opening)
+        file.release()
+        self.jobs.run_all()
+        return file
+
+    def test_again(self) -> None:
+        """
+        Who comes later gets the same file at once. Nobody uses it meanwhile, so that its object may be evicted.
+        """
+        self.assertIsNone(self.files_open.open_now("7"))
+        file = self.used("7")
+        self.assertNotIn("7", self.files_open)
+        self.assertIsNone(self.files_open.get("7"))
+        self.assertTrue(is_open(file.fd))
+        self.assertNoResult(file.unused)
+        self.assertIs(self.files_open.open_now("7"), file)
+        self.assertIs(self.files_open.open_now("7"), file)
+        self.assertIn("7", self.files_open)
+        file.release()
+        self.assertIn("7", self.files_open)
+        file.release()
+        self.assertIs(self.successResultOf(self.files_open.open("7", 5)), file)
+
+    def test_least_recent(self) -> None:
+        """
+        Of more than may stay open, the one that was used least recently is closed.
+        """
+        first, second = self.used("7"), self.used("8")
+        self.assertIs(self.used("7"), first)
+        third = self.used("9")
+        self.assertEqual([is_open(file.fd) for file in (first, second, third)], [True, False, True])
+        self.successResultOf(second.unused)
+
+    def test_forgotten(self) -> None:
+        """
+        A spare file closes when its object is deleted, and nobody is waited for.
+        """
+        file = self.used("7")
+        self.assertIsNone(self.files_open.forget("7"))
+        self.jobs.run_all()
+        self.assertFalse(is_open(file.fd))
+        self.assertIsNone(self.files_open.open_now("7"))
+
+    def test_forgotten_in_use(self) -> None:
+        """
+        One that is in use when its object is deleted closes with its last user.
+        """
+        self.used("7")
+        file = self.files_open.open_now("7")
+        assert file is not None
+        self.assertIs(self.files_open.forget("7"), file)
+        file.release()
+        self.jobs.run_all()
+        self.assertFalse(is_open(file.fd))
+        self.assertIsNone(self.files_open.open_now("7"))
+
+    def test_distrusted(self) -> None:
+        """
+        A file that could not be read does not stay open, whether somebody uses it or not.
+        """
+        file = self.used("7")
+        self.files_open.distrust("7")
+        self.jobs.run_all()
+        self.assertFalse(is_open(file.fd))
+        self.used("7")
+        again = self.files_open.open_now("7")
+        assert again is not None
+        self.files_open.distrust("7")
+        again.release()
+        self.jobs.run_all()
+        self.assertFalse(is_open(again.fd))
+
+    def test_written(self) -> None:
+        """
+        What an allocation has opened, to write, closes with its last user.
+        """
+        file = self.files_open.add("7", os.open(self.assets / "7", os.O_RDWR))
+        file.release()
+        self.jobs.run_all()
+        self.assertFalse(is_open(file.fd))
+
+    def test_closed(self) -> None:
+        """
+        In the end all are closed, and none stays open any more.
+        """
+        first, second = self.used("7"), self.used("8")
+        self.files_open.close_spare()
+        third = self.used("9")
+        self.jobs.run_all()
+        self.assertFalse(any(is_open(file.fd) for file in (first, second, third)))
+
+
 class StoredReaderTests(StoreCase):
     """
     L{StoredReader}.
