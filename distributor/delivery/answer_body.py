@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol as TypingProtocol
 
-from twisted.internet.tcp import Connection
 from twisted.web.http import Request
 
+from distributor.delivery.direct import plain_connection
 from distributor.delivery.pump import Pump, ReadingPump, SendfilePump
 from distributor.model import ByteRange, DiskFailed, DistributorError, InThread, IReader, NoRoom
 from distributor.transfer import Passage
@@ -61,8 +61,8 @@ async def deliver(request: Request, pieces: Iterable[bytes | ByteRange], source:
 
 
 def _pump(request: Request, reader: IReader, wanted: ByteRange, in_thread: InThread) -> Pump:
-    transport = getattr(request.channel, "transport", None)
-    if isinstance(transport, Connection) and not transport.TLS:
+    transport = plain_connection(getattr(request.channel, "transport", None))
+    if transport is not None:
 
         def sent(length: int) -> None:
             request.sentLength += length

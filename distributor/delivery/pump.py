@@ -16,6 +16,7 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from distributor.delivery.direct import drained, hold, release
 from distributor.model import LARGEST_STEP, DiskFailed, InThread, IReader
 
 #: The kernel reads ahead by this much, so bytes this far apart tell of those between them.
@@ -154,10 +155,11 @@ def _explained(error: OSError) -> Exception:
     return failed
 
 
-def _read_cached(fd: int, buffer: bytearray, offset: int) -> int:
+def read_cached(fd: int, buffer: bytearray | memoryview, offset: int) -> int:
     """
     Read from the page cache alone.
 
+    @return: how many bytes; fewer than C{buffer} takes where the file ends, or the rest is not there.
     @raise ColdRead: nothing is there, or the file system cannot tell.
     """
     try:
@@ -195,7 +197,7 @@ class ReadingPump(Pump):
             data = os.pread(self._reader.fd, length, self.offset)
         else:
             buffer = bytearray(length)
-            data = bytes(memoryview(buffer)[: _read_cached(self._reader.fd, buffer, self.offset)])
+            data = bytes(memoryview(buffer)[: read_cached(self._reader.fd, buffer, self.offset)])
         if not data:
             raise OSError(f"file ends at {self.offset}, before {self._stop}")
         self.offset += len(data)
@@ -209,8 +211,8 @@ class SendfilePump(Pump):
     """
     Lets the kernel copy from the file to a plain socket: a slow reader costs no memory here.
 
-    It takes the place of the HTTP channel as the producer of the channel's transport, and is asked for more whenever
-    that has nothing left to send: first when the head of the answer has gone out.
+    What the socket takes at once is sent at once. For the rest it takes the place of the HTTP channel as the producer
+    of the channel's transport, and is asked for more whenever that has nothing left to send.
     """
 
     window = LARGEST_STEP
@@ -237,20 +239,37 @@ class SendfilePump(Pump):
         self._transport = transport
         self._socket = transport.getHandle().fileno()
         self._sent = sent
+        self._producing = False
         self._asked = False
         self._in_turn = 0
         self._stale = False
 
     def _register(self) -> None:
-        self._transport.unregisterProducer()
-        self._transport.registerProducer(self, False)
+        if self._transport.connected:
+            if drained(self._transport):
+                self._go_on()
+            else:
+                # For the head of the answer, most likely.
+                hold(self._transport)
+        if not self._ended:
+            self._producing = True
+            self._transport.unregisterProducer()
+            self._transport.registerProducer(self, False)
 
     def _unregister(self) -> None:
+        if not self._producing:
+            return
         self._transport.unregisterProducer()
         if self._transport.connected:
+            release(self._transport)
             self._transport.registerProducer(self._channel, True)
             # Nothing is left to send, whatever the channel was told last.
             self._channel.resumeProducing()
+
+    def _wait_for(self, pending: Deferred[None], warm_stop: int) -> None:
+        super()._wait_for(pending, warm_stop)
+        if self._pending is not None and self._transport.connected:
+            release(self._transport)
 
     def resumeProducing(self) -> None:
         if self._asked:
@@ -261,7 +280,8 @@ class SendfilePump(Pump):
         else:
             # registerProducer asks at once, but what was written before may still be in the transport's buffer.
             self._asked = True
-            self._transport.startWriting()
+            if self._pending is None:
+                self._transport.startWriting()
 
     def _send(self, length: int) -> bool:
         if self._stale or self.offset == self._warm_stop:
@@ -289,5 +309,5 @@ class SendfilePump(Pump):
         self._stale = False
         byte = bytearray(1)
         for offset in (*range(self.offset, self.offset + length, _PROBE_STEP), self.offset + length - 1):
-            _read_cached(self._reader.fd, byte, offset)
+            read_cached(self._reader.fd, byte, offset)
         self._warm_stop = self.offset + length
