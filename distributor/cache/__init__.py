@@ -8,7 +8,7 @@ from distributor.cache.allocation import Allocation
 from distributor.cache.directories import DirectoryLock, lock_directories
 from distributor.cache.index import Index, Mark, Row, check_index
 from distributor.cache.inventory import Entry
-from distributor.cache.open_file import OpenFile
+from distributor.cache.open_file import OpenFile, StoredReader
 from distributor.cache.store import Store
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "OpenFile",
     "Row",
     "Store",
+    "StoredReader",
     "check_index",
     "lock_directories",
 ]

@@ -10,7 +10,7 @@ from typing import Protocol as TypingProtocol
 from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 
-from distributor.cache import Store
+from distributor.cache import Entry, Store, StoredReader
 from distributor.model import (
     ByteRange,
     CacheState,
@@ -87,8 +87,7 @@ class Node:
         """
         entry = self._store.get(object_id)
         if entry is not None:
-            known = DataObject(object_id, entry.size, ContentHash.parse(entry.content_hash), entry.type)
-            return Found(known, CacheState.HIT, entry.type)
+            return self.found(object_id, entry)
         download = self._downloads.get(object_id)
         if download is not None and download.error is None:
             return Found(download.object, download.cache_state, download.media_type, download.listing)
@@ -96,6 +95,19 @@ class Node:
         listing = await self.lookup(object_id)
         took_s = self._clock.seconds() - began
         return Found(listing.object, self._cold_state(listing.object), listing.object.type, listing, took_s)
+
+    def stored(self, object_id: str) -> Entry | None:
+        """
+        A complete object, to be served from the disk.
+        """
+        return self._store.get(object_id)
+
+    def found(self, object_id: str, entry: Entry) -> Found:
+        """
+        What there is to know of a complete object.
+        """
+        known = DataObject(object_id, entry.size, ContentHash.parse(entry.content_hash), entry.type)
+        return Found(known, CacheState.HIT, entry.type)
 
     def _cold_state(self, object: DataObject) -> CacheState:
         """
@@ -133,7 +145,7 @@ class Node:
         """
         object_id = found.object.id
         while True:
-            opened = await self._open_stored(found)
+            opened = await self.open_stored(found)
             if opened is not None:
                 return opened
             download = self._downloads.get(object_id)
@@ -154,7 +166,33 @@ class Node:
         state = self._cold_state(found.object)
         return Opened(self, found, state, self._downloads.start(listing, ranges), None)
 
-    async def _open_stored(self, found: Found) -> Opened | None:
+    def open_now(self, object_id: str, entry: Entry) -> IReader | None:
+        """
+        The reader of a complete object, if its file is open already. The caller closes it.
+        """
+        file = self._store.files.open_now(object_id)
+        if file is None:
+            return None
+        self._store.touch(object_id)
+        return StoredReader(file, entry.size)
+
+    def opened(self, found: Found, reader: IReader) -> Opened:
+        """
+        A complete object that is being read, with the storage nodes behind it.
+        """
+        return Opened(self, found, CacheState.HIT, reader, found.type)
+
+    def unreadable(self, object_id: str, error: Exception) -> None:
+        """
+        The file of a complete object could not be read.
+        """
+        self._store.files.distrust(object_id)
+        self.trouble.error("object {id} cannot be read: {error}", id=object_id, error=error)
+
+    async def open_stored(self, found: Found) -> Opened | None:
+        """
+        Open a complete object; L{None} if it is not there, or cannot be opened. The caller closes what it gets.
+        """
         object_id = found.object.id
         entry = self._store.get(object_id)
         if entry is None:

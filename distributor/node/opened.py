@@ -19,7 +19,6 @@ from distributor.model import (
     Listing,
     NoRoom,
 )
-from distributor.observe import Sparse
 from distributor.transfer import IDownloadReader, Passage
 from distributor.transfer.media_type import media_type
 
@@ -44,11 +43,12 @@ class Found:
 class Supply(TypingProtocol):
     """
     What an answer needs of a node.
-
-    @ivar trouble: where a failing disk is told of.
     """
 
-    trouble: Sparse
+    def unreadable(self, object_id: str, error: Exception) -> None:
+        """
+        The file of a complete object could not be read.
+        """
 
     async def wait(self, reader: IReader, offset: int) -> None:
         """
@@ -147,7 +147,7 @@ class Opened:
         The file will not do for all that was wanted. A download tells of its own trouble.
         """
         if self.cache is CacheState.HIT:
-            self._node.trouble.error("object {id} cannot be read: {error}", id=self.object.id, error=error)
+            self._node.unreadable(self.object.id, error)
 
     async def passage(self, wanted: ByteRange) -> Passage:
         """

@@ -17,6 +17,7 @@ from distributor import __version__
 from distributor.catalogue import Manifest
 from distributor.config import Config, Directories
 from distributor.model import DistributorError
+from distributor.observe import AccessLog
 from distributor.observe.systemd import READY, RELOADING, STOPPING, notify
 from distributor.service.chores import Chores
 from distributor.service.front_door import FrontDoor
@@ -24,6 +25,7 @@ from distributor.service.parts import Parts
 from distributor.service.trouble import why
 from distributor.transfer import Progress
 from distributor.web.asset import Assets
+from distributor.web.fast.hits import Hits
 from distributor.web.public_api import PublicApi
 from distributor.web.site import PublicSite
 
@@ -95,7 +97,9 @@ class Distributor(Service):
             page,
             page_policy,
         )
-        self._site = PublicSite(api, timeout=_IDLE_S, reactor=reactor)
+        self._access = AccessLog(reactor, Logger("distributor.access"))
+        hits = Hits(self._parts.node, self._door.gate, reactor, self._access)
+        self._site = PublicSite(api, hits, timeout=_IDLE_S, reactor=reactor)
         self._at_terminal = at_terminal
         self._chores = Chores(reactor)
 
@@ -205,6 +209,7 @@ class Distributor(Service):
         self._serving = False
         patience_s = self._config.limits.drain_timeout_s
         await self._door.close(self._site, patience_s, self._downloads.note_readers)
+        self._access.flush()
         if self._starting is not None:
             await self._starting
         if self._catching_up is not None:

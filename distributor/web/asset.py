@@ -8,16 +8,18 @@ import secrets
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import Request
 
 from distributor.delivery import deliver
 from distributor.model import ByteRange, CacheState, DistributorError, ObjectNotFound, is_object_id
 from distributor.node import Found, Node, Opened
+from distributor.observe import ACCESS_FORMAT
 from distributor.web import errors
 from distributor.web.answer import Answer, Facts, answer, select
 from distributor.web.asset_request import AssetRequest, asset_request, field_value
+from distributor.web.channel import shown
 from distributor.web.gate import Gate
 from distributor.web.headers import Headers, entity_tag
 
@@ -147,7 +149,7 @@ class _Visit:
                 found,
                 found.cache,
                 found.type or _UNKNOWN_TYPE,
-                external=not self._node.keeps(found.object),
+                external=found.cache is not CacheState.HIT and not self._node.keeps(found.object),
                 collapsed=found.cache is CacheState.PENDING,
                 stored=found.cache is not CacheState.HIT and self._node.keeps(found.object),
             )
@@ -200,8 +202,8 @@ class _Visit:
 
     def _log_access(self) -> None:
         self._log.info(
-            "{peer} {method} {uri} {status} {sent} B {seconds:.3f} s {request_id}",
-            peer=_shown(self._request.getClientAddress()),
+            ACCESS_FORMAT,
+            peer=shown(self._request.getClientAddress()),
             method=self._asked.method,
             uri=self._request.uri.decode("ascii", "backslashreplace"),
             status=self._request.code,
@@ -209,10 +211,3 @@ class _Visit:
             seconds=self._clock.seconds() - self._began,
             request_id=self._asked.request_id,
         )
-
-
-def _shown(address: IAddress) -> str:
-    """
-    A client's address as people write it; over a UNIX socket there is none.
-    """
-    return getattr(address, "host", None) or "-"

@@ -13,9 +13,13 @@ from urllib.parse import quote
 
 from attrs import frozen
 
+from distributor import __version__
 from distributor.model import CacheState, ContentHash
 
 Headers = tuple[tuple[str, str], ...]
+
+#: What the node calls itself, to clients and to storage nodes.
+SERVER = f"distributor/{__version__}"
 
 ALLOW = "GET, HEAD, OPTIONS"
 

@@ -9,16 +9,15 @@ from urllib.parse import unquote_to_bytes
 
 from klein import KleinRenderable
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from twisted.web.http import Request as HTTPRequest
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from distributor import __version__
 from distributor.web import errors
+from distributor.web.channel import Channel
+from distributor.web.fast.channel import FastChannel
+from distributor.web.fast.hits import Hits
+from distributor.web.headers import SERVER
 from distributor.web.public_api import PublicApi, error_answer
 
 # RFC 9112 §3.2.2: clients of proxies send it, and a server has to accept it.
@@ -39,7 +38,7 @@ class Front(Resource):
         self._klein = api.app.resource()
 
     def render(self, request: Request) -> KleinRenderable:
-        request.setHeader(b"server", f"distributor/{__version__}".encode("ascii"))
+        request.setHeader(b"server", SERVER.encode("ascii"))
         # Werkzeug takes "get" for GET, where RFC 9110 §9.1 tells them apart.
         if not request.method.isalpha() or not request.method.isupper():
             return error_answer(request, errors.METHOD_NOT_ALLOWED)
@@ -58,40 +57,6 @@ class Front(Resource):
         return self._klein.render(request)
 
 
-class Channel(HTTPChannel):
-    """
-    A connection that its site knows of.
-
-    It tells a producer which comes when there is no room. Twisted's leaves that to the transport, and one with TLS
-    speaks when its buffer gets full, but not again while it is: behind pipelined requests, or between two ranges, a
-    whole object would go into the buffer.
-    """
-
-    site: PublicSite
-    _full = False
-
-    def connectionMade(self) -> None:
-        super().connectionMade()  # type: ignore[no-untyped-call]
-        self.site.channels.add(self)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        self.site.channel_lost(self)
-
-    def pauseProducing(self) -> None:
-        self._full = True
-        super().pauseProducing()  # type: ignore[no-untyped-call]
-
-    def resumeProducing(self) -> None:
-        self._full = False
-        super().resumeProducing()  # type: ignore[no-untyped-call]
-
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
-        super().registerProducer(producer, streaming)  # type: ignore[no-untyped-call]
-        if self._full:
-            producer.pauseProducing()
-
-
 class PublicSite(Site):
     """
     The HTTP server of the public API.
@@ -100,13 +65,30 @@ class PublicSite(Site):
     """
 
     noisy = False
-    protocol = Channel  # type: ignore[assignment]
 
-    def __init__(self, api: PublicApi, **options: object) -> None:
+    def __init__(self, api: PublicApi, hits: Hits | None, **options: object) -> None:
+        """
+        @param hits: what is answered the short way, if anything is.
+        """
         super().__init__(Front(api), **options)  # type: ignore[no-untyped-call]
+        self._hits = hits
+        self.protocol = self._channel  # type: ignore[assignment]
         self.displayTracebacks = False
         self.channels: set[Channel] = set()
         self._waiting: list[Deferred[None]] = []
+
+    def _channel(self) -> Channel:
+        if self._hits is None:
+            return Channel()  # type: ignore[no-untyped-call]
+        channel = FastChannel()
+        channel.hits = self._hits
+        return channel
+
+    def channel_made(self, channel: Channel) -> None:
+        """
+        A connection has begun.
+        """
+        self.channels.add(channel)
 
     def channel_lost(self, channel: Channel) -> None:
         """
@@ -132,7 +114,7 @@ class PublicSite(Site):
         End all connections at once.
         """
         for channel in list(self.channels):
-            channel.transport.abortConnection()  # type: ignore[union-attr]
+            channel.abort()
 
     def empty(self) -> Deferred[None]:
         """

@@ -22,9 +22,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from distributor.devnet import MediaFile
 from distributor.model import InThread, Listing, ObjectNotFound
 from distributor.node import Node
-from distributor.observe import Sparse
+from distributor.observe import AccessLog, Sparse
 from distributor.transfer import Downloads
 from distributor.web.asset import Assets
+from distributor.web.fast.hits import Hits
 from distributor.web.gate import Gate
 from distributor.web.public_api import PublicApi
 from distributor.web.site import PublicSite
@@ -294,7 +295,11 @@ class NodeInMemory:
         at_once: int = 10,
         queue_length: int = 10,
         in_thread: InThread = in_thread,
+        fast: bool = True,
     ) -> None:
+        """
+        @param fast: whether hits are answered the short way.
+        """
         self.case = case
         self.clock = Clock()
         self.directory = Path(case.mktemp())
@@ -329,7 +334,9 @@ class NodeInMemory:
             page,
             POLICY,
         )
-        self.site = PublicSite(self.api, timeout=None, reactor=self.clock)
+        self.access = AccessLog(self.clock, Logger("distributor.access"))
+        self.hits = Hits(self.node, self.gate, self.clock, self.access) if fast else None
+        self.site = PublicSite(self.api, self.hits, timeout=None, reactor=self.clock)
         self._visits: list[Visit] = []
         case.addCleanup(self._end)
 
@@ -337,6 +344,7 @@ class NodeInMemory:
         for visit in self._visits:
             visit.lose()
         stopped = maybeDeferred(self.downloads.stop)
+        self.access.flush()
         self.settle()
         self.case.successResultOf(stopped)
         self.case.successResultOf(self.gate.empty())

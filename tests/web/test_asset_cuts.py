@@ -27,7 +27,7 @@ from distributor.model import (
 )
 from distributor.web import asset, errors
 from tests.upstream import TIMEOUT_S, payload
-from tests.web.node_in_memory import ASSET, Answer
+from tests.web.node_in_memory import ASSET, Answer, NodeInMemory
 from tests.web.test_asset_errors import CAME, CONTENT, STALL, FailureCase
 
 
@@ -197,6 +197,7 @@ class BehindTheHeadTests(FailureCase):
         """
         An exception that nobody foresaw cuts the connection too, and its traceback is in the log.
         """
+        self.node = NodeInMemory(self, CONTENT, fast=False)
         self.node.ask()
 
         async def broken(*_: object) -> None:
@@ -216,6 +217,7 @@ class BehindTheHeadTests(FailureCase):
         """
         Whatever else ends an answer early, it never looks whole, and the place that it took is free again.
         """
+        self.node = NodeInMemory(self, CONTENT, fast=False)
         self.node.ask()
 
         async def given_up(*_: object) -> None:

@@ -1,0 +1,76 @@
+"""
+The connections of the public API, as far as they are Twisted's.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+
+
+def shown(address: IAddress) -> str:
+    """
+    A client's address as people write it; over a UNIX socket there is none.
+    """
+    return getattr(address, "host", None) or "-"
+
+
+class Connections(Protocol):
+    """
+    Who knows of all connections.
+    """
+
+    def channel_made(self, channel: Channel) -> None:
+        """One has begun."""
+
+    def channel_lost(self, channel: Channel) -> None:
+        """One has ended."""
+
+
+class Channel(HTTPChannel):
+    """
+    A connection that its site knows of.
+
+    It tells a producer which comes when there is no room. Twisted's leaves that to the transport, and one with TLS
+    speaks when its buffer gets full, but not again while it is: behind pipelined requests, or between two ranges, a
+    whole object would go into the buffer.
+
+    @ivar full: whether more should not be written now.
+    @ivar peer: the address of the client, for people.
+    """
+
+    site: Connections
+    full = False
+    peer = "-"
+
+    def connectionMade(self) -> None:
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        self.peer = shown(self.getPeer())  # type: ignore[no-untyped-call]
+        self.site.channel_made(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+        self.site.channel_lost(self)
+
+    def abort(self) -> None:
+        """
+        Cut the connection.
+        """
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def pauseProducing(self) -> None:
+        self.full = True
+        super().pauseProducing()  # type: ignore[no-untyped-call]
+
+    def resumeProducing(self) -> None:
+        self.full = False
+        super().resumeProducing()  # type: ignore[no-untyped-call]
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        super().registerProducer(producer, streaming)  # type: ignore[no-untyped-call]
+        if self.full:
+            producer.pauseProducing()
