@@ -52,7 +52,6 @@ events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     sendfile on;
-    open_file_cache max=1000;
     keepalive_requests 1000000000;
     default_type application/octet-stream;
     {options}
@@ -142,7 +141,7 @@ def peer(directory: Path, media: Path, name: str) -> Server:
     One of L{benchmarks.peers}.
     """
     port = free_port()
-    arguments = [sys.executable, "-m", "benchmarks.peers", name, str(port), media]
+    arguments: list[str | Path] = [sys.executable, "-m", "benchmarks.peers", name, str(port), media]
     return Server(name, arguments, port, directory)
 
 
@@ -241,7 +240,7 @@ def report(case: Case, found: Mapping[str, list[Figures]]) -> bool:
             f"  {name:<26}{rate[name]:>10.0f}/s  ({min(spread):.0f} to {max(spread):.0f})"
             f"{_median(rounds, 'MiBPerSecond'):>9.0f} MiB/s{cost[name]:>9.1f} us"
             f"{_median(rounds, 'p99Milliseconds'):>8.1f} ms{errors:>6.0f} errors"
-            f"   {rate[NODE] / rate[name]:.2f}"
+            f"   {rate[NODE] / max(rate[name], 1e-9):.2f}"
         )
     if best is None:
         return True

@@ -117,6 +117,18 @@ class OpenFiles:
         file = self._files[object_id] = OpenFile(object_id, fd, self)
         return file
 
+    def lend(self, object_id: str) -> int | None:
+        """
+        The descriptor of an object's file, if it is open already: for this very moment, without being one of its users.
+        """
+        file = self._files.get(object_id)
+        if file is None:
+            file = self._spare.pop(object_id, None)
+            if file is None:
+                return None
+            self._spare[object_id] = file
+        return file.fd
+
     def open(self, object_id: str, size: int) -> Deferred[OpenFile]:
         """
         Open a complete file of C{size} bytes, or share it; whoever gets it is one of its users. Cancelling concerns

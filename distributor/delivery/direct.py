@@ -4,10 +4,17 @@ Plain sockets, past the transports that Twisted has put before them: this is the
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import suppress
 
 from twisted.internet.tcp import Connection
+
+from distributor.delivery.page_cache import ColdRead, probe
+from distributor.model import LARGEST_STEP
+
+#: What one reader may send before the others have their turn, in bytes.
+QUOTA = 4 * 1024 * 1024
 
 
 def plain_connection(transport: object) -> Connection | None:
@@ -25,7 +32,7 @@ def drained(transport: Connection) -> bool:
     return not transport.dataBuffer and not transport._tempDataLen
 
 
-def write_now(transport: Connection, data: bytes | bytearray, *, more: bool = False) -> None:
+def write_now(transport: Connection, data: bytes | memoryview, *, more: bool = False) -> None:
     """
     Write, without waiting for the reactor where the socket has room.
 
@@ -37,7 +44,29 @@ def write_now(transport: Connection, data: bytes | bytearray, *, more: bool = Fa
         with suppress(OSError):
             sent = transport.getHandle().send(data, socket.MSG_MORE if more else 0)
     if sent < len(data):
-        transport.write(bytes(memoryview(data)[sent:]))
+        transport.write(bytes(data[sent:]))
+
+
+def send_now(transport: Connection, fd: int, offset: int, stop: int, warm_stop: int) -> int:
+    """
+    Let the kernel copy from a file to the socket of a transport that is drained: what is in the page cache, and what
+    the socket takes at once, and no more than L{QUOTA}.
+
+    @param warm_stop: up to where it is known to be there.
+    @return: the offset of the next byte to send. Why it is not C{stop} is for a pump to find out.
+    """
+    handle = transport.getHandle().fileno()
+    stop = min(stop, offset + QUOTA)
+    with suppress(ColdRead, OSError):
+        while offset < stop:
+            step = min(stop - offset, LARGEST_STEP)
+            if offset + step > warm_stop:
+                probe(fd, offset, offset + step)
+            sent = os.sendfile(handle, fd, offset, step)
+            offset += sent
+            if sent < step:
+                break
+    return offset
 
 
 def hold(transport: Connection) -> None:

@@ -16,20 +16,12 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from distributor.delivery.direct import drained, hold, release
+from distributor.delivery.direct import QUOTA, drained, hold, release
+from distributor.delivery.page_cache import ColdRead, probe, read_cached
 from distributor.model import LARGEST_STEP, DiskFailed, InThread, IReader
-
-#: The kernel reads ahead by this much, so bytes this far apart tell of those between them.
-_PROBE_STEP = 128 * 1024
 
 #: What L{ConnectionError} leaves out of the ways in which a connection can fail.
 _NETWORK = frozenset((errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN))
-
-
-class ColdRead(Exception):
-    """
-    The bytes are not in the page cache: reading them here would make everybody wait for the disk.
-    """
 
 
 class Pump(ABC):
@@ -155,23 +147,6 @@ def _explained(error: OSError) -> Exception:
     return failed
 
 
-def read_cached(fd: int, buffer: bytearray | memoryview, offset: int) -> int:
-    """
-    Read from the page cache alone.
-
-    @return: how many bytes; fewer than C{buffer} takes where the file ends, or the rest is not there.
-    @raise ColdRead: nothing is there, or the file system cannot tell.
-    """
-    try:
-        return os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
-    except BlockingIOError:
-        raise ColdRead from None
-    except OSError as error:
-        if error.errno == errno.EOPNOTSUPP:
-            raise ColdRead from None
-        raise
-
-
 @implementer(IPushProducer)
 class ReadingPump(Pump):
     """
@@ -218,7 +193,7 @@ class SendfilePump(Pump):
     window = LARGEST_STEP
 
     #: What one reader may send before the others have their turn.
-    quota = 4 * 1024 * 1024
+    quota = QUOTA
 
     def __init__(
         self,
@@ -307,7 +282,5 @@ class SendfilePump(Pump):
         """
         # If it is cold, a thread will just have read it when this is sent.
         self._stale = False
-        byte = bytearray(1)
-        for offset in (*range(self.offset, self.offset + length, _PROBE_STEP), self.offset + length - 1):
-            read_cached(self._reader.fd, byte, offset)
+        probe(self._reader.fd, self.offset, self.offset + length)
         self._warm_stop = self.offset + length

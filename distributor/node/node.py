@@ -176,6 +176,19 @@ class Node:
         self._store.touch(object_id)
         return StoredReader(file, entry.size)
 
+    def lend(self, object_id: str) -> int | None:
+        """
+        The descriptor of a complete object, if its file is open already; to be used at once, and for nothing later.
+        Whoever has used it calls L{touch}.
+        """
+        return self._store.files.lend(object_id)
+
+    def touch(self, object_id: str) -> None:
+        """
+        A complete object has been read.
+        """
+        self._store.touch(object_id)
+
     def opened(self, found: Found, reader: IReader) -> Opened:
         """
         A complete object that is being read, with the storage nodes behind it.

@@ -35,18 +35,25 @@ class Gate:
         self._inside: set[Visitor] = set()
         self._waiting: list[Deferred[None]] = []
 
+    @property
+    def refusal(self) -> ApiError | None:
+        """
+        Why nobody may come in now, if so.
+        """
+        if self._closed is None and len(self._inside) >= self._most:
+            return OVERLOADED
+        return self._closed
+
     def enter(self, visitor: Visitor) -> ApiError | None:
         """
         Begin an answer, which ends with L{leave}.
 
         @return: why not, if so; then L{leave} must not be called.
         """
-        if self._closed is not None:
-            return self._closed
-        if len(self._inside) >= self._most:
-            return OVERLOADED
-        self._inside.add(visitor)
-        return None
+        refusal = self.refusal
+        if refusal is None:
+            self._inside.add(visitor)
+        return refusal
 
     def leave(self, visitor: Visitor) -> None:
         """

@@ -20,6 +20,8 @@ _BEYOND_ANY_SIZE = 10**20
 _OWS = " \t"
 # A list element may be empty (RFC 9110 §5.6.1.2), a position is ASCII digits and nothing else (§14.1.1).
 _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
+# What nearly all clients send; no position is capped.
+_ONE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})")
 
 
 @frozen
@@ -52,6 +54,10 @@ def parse_range(value: str) -> tuple[RangeSpec, ...] | None:
     @return: at least one spec; or L{None} when the field is to be ignored: another unit, or an invalid set of ranges,
         which one invalid range makes of the whole (RFC 9110 §14.2).
     """
+    one = _ONE.fullmatch(value)
+    if one is not None:
+        first, last = int(one[1]), int(one[2])
+        return (RangeSpec(first, last),) if first <= last else None
     unit, equals, ranges = value.strip(_OWS).partition("=")
     elements = ranges.split(",")
     # Space may stand round a comma, and none is before the first element.
@@ -109,6 +115,9 @@ def resolve(specs: tuple[RangeSpec, ...], size: int) -> tuple[ByteRange, ...] | 
     @return: empty when none is satisfiable (416); L{None} when they are more than L{MOST_RANGES}, and the field is to
         be ignored (§14.2 lets a server).
     """
+    if len(specs) == 1:
+        only = specs[0].within(size)
+        return () if only is None else (only,)
     satisfiable = [found for spec in specs if (found := spec.within(size)) is not None]
     if len(satisfiable) < 2:
         return tuple(satisfiable)

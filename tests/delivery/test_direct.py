@@ -59,7 +59,7 @@ class DirectTests(SynchronousTestCase):
         What the socket takes needs no turn of the reactor.
         """
         write_now(self.transport, b"first", more=True)
-        write_now(self.transport, bytearray(b", second"))
+        write_now(self.transport, memoryview(b", second"))
         self.assertEqual(self.reactor.getWriters(), [])
         self.line.take_until(lambda: self.line.received == b"first, second")
 

@@ -10,9 +10,9 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from distributor.web.channel import Channel
-from distributor.web.fast.head import PlainHead, plain_head
 from distributor.web.fast.hits import Hits
-from distributor.web.fast.visit import Visit
+from distributor.web.fast.prepared import Decided
+from distributor.web.fast.visit import Visit, begin, name_request, note
 
 #: More of pipelined requests is not read while one is being answered; as in L{HTTPChannel}.
 _AHEAD = 16 * 1024
@@ -90,8 +90,8 @@ class FastChannel(Channel):
         self._looking = True
         try:
             while self._came and self._ours and self._answering is None and not self.full and not self._over:
-                plain = plain_head(self._came)
-                if plain is None or not self._answer(plain):
+                decided = self.hits.decide(self._came)
+                if decided is None or not self._answer(decided):
                     self._hand_over()
         finally:
             self._looking = False
@@ -101,40 +101,48 @@ class FastChannel(Channel):
         self._ours = False
         super().dataReceived(came)  # type: ignore[no-untyped-call]
 
-    def _answer(self, plain: PlainHead) -> bool:
+    def _answer(self, decided: Decided) -> bool:
         """
         @return: whether it is being answered here, as far as one can say by now.
         """
-        visit = Visit.enter(self, self.hits, plain)
-        if visit is None:
+        hits = self.hits
+        if hits.gate.refusal is not None:
             return False
+        asked_as = name_request(decided)
+        sent = begin(self, hits, decided, asked_as)
+        if sent == decided.length:
+            note(self, hits, decided, asked_as, sent, 0.0)
+            self._answered(True, decided)
+            return True
+        visit = Visit(self, hits, decided, asked_as, sent)
+        hits.gate.enter(visit)
         answering = visit.run()
         if answering is None:
-            self._answered(True, plain)
+            self._answered(True, decided)
         else:
             # An answer may take longer than a client may be idle.
             self._idle_s = self.setTimeout(None)  # type: ignore[no-untyped-call]
             self._answering = answering
-            answering.addCallback(self._answered_late, plain)
+            answering.addCallback(self._answered_late, decided)
         return True
 
-    def _answered(self, answered: bool, plain: PlainHead) -> None:
+    def _answered(self, answered: bool, decided: Decided) -> None:
         if self._over:
             self._came = b""
         elif not answered:
             self._hand_over()
         else:
-            self._came = self._came[plain.length :]
-            if plain.closes or plain.version == b"1.0":
+            self._came = self._came[decided.taken :]
+            if decided.plain.closes or decided.plain.version == b"1.0":
                 self._over = True
                 self._came = b""
                 self.loseConnection()  # type: ignore[no-untyped-call]
 
-    def _answered_late(self, answered: bool, plain: PlainHead) -> None:
+    def _answered_late(self, answered: bool, decided: Decided) -> None:
         self._answering = None
         if not self._over:
             self.setTimeout(self._idle_s)  # type: ignore[no-untyped-call]
             if not self.full:
                 self.transport.resumeProducing()  # type: ignore[union-attr]
-        self._answered(answered, plain)
+        self._answered(answered, decided)
         self._look_again()

@@ -93,7 +93,7 @@ class PlainHead:
     """
 
     method: str
-    target: bytes
+    target: str
     object_id: str
     fields: Mapping[str, str]
     version: bytes
@@ -131,7 +131,7 @@ def plain_head(data: bytes) -> PlainHead | None:
             return None
     return PlainHead(
         method.decode("ascii"),
-        target,
+        target.decode("ascii"),
         object_id.decode("ascii"),
         fields,
         b"1." + minor,

@@ -1,9 +1,10 @@
 """
-What the short way needs of the node: which objects are there, and what answers about them have in common.
+What the short way needs of the node, and what it remembers of the answers that it has given.
 """
 
 from __future__ import annotations
 
+import re
 from time import time
 
 from twisted.internet.interfaces import IReactorTime
@@ -11,41 +12,96 @@ from twisted.web.http import datetimeToString
 
 from distributor.node import Node
 from distributor.observe import AccessLog
-from distributor.web.fast.prepared import Prepared
+from distributor.web.asset_request import asset_request
+from distributor.web.fast.head import plain_head
+from distributor.web.fast.prepared import Decided, Prepared
 from distributor.web.gate import Gate
 
-#: Some kilobytes each.
+#: Objects of which something is remembered, about two kilobytes each.
 _MOST_PREPARED = 4096
+
+#: Heads of which the answer is remembered, and the longest of them: three kilobytes each, with their answers.
+_MOST_DECIDED = 2048
+_LONGEST_DECIDED = 1024
+
+#: Up to here, to read a body and to write it with its head costs less than to have the kernel copy.
+SMALL = 64 * 1024
+_LONGEST_HEAD = 4096
+
+_RANGE = re.compile(rb"\r\nRange: (bytes=[0-9]*-[0-9]*)(?=\r\n)")
 
 
 class Hits:
     """
     Shared by all connections.
 
-    @ivar node: the ordinary way to what is not a hit after all.
+    @ivar node: where objects are.
     @ivar gate: who may come in.
+    @ivar scratch: where an answer is put together that has gone out before anything else happens.
     """
 
     def __init__(self, node: Node, gate: Gate, clock: IReactorTime, access: AccessLog) -> None:
         self._prepared: dict[str, Prepared] = {}
+        self._decided: dict[bytes, Decided] = {}
         self._second = 0
         self._date = b""
         self.node = node
         self.gate = gate
         self.clock = clock
         self.access = access
+        self.scratch = memoryview(bytearray(_LONGEST_HEAD + SMALL))
 
-    def prepared(self, object_id: str) -> Prepared | None:
+    def decide(self, data: bytes) -> Decided | None:
         """
-        What answers about a complete object have in common; L{None} where there is no such object.
+        What to answer to the head that C{data} begins with; L{None} where that is not plain, or not all there, or the
+        object is not, or the answer is not.
         """
+        decided = self._known(data)
+        if decided is not None:
+            return decided
+        field = _RANGE.search(data)
+        if field is None or data.find(b"\r\n\r\n") != len(data) - 4:
+            return self._decide_anew(data)
+        # Who seeks sends the same head over and over, but for this field, which takes nothing from its being plain.
+        rest = data[: field.start()] + data[field.end() :]
+        decided = self._known(rest) or self._decide_anew(rest)
+        if decided is None or "Range" in decided.plain.fields:
+            return None
+        return decided.with_range(field[1].decode("ascii"), len(data))
+
+    def _known(self, data: bytes) -> Decided | None:
+        """
+        What has been answered to the same head before, if that is still so.
+        """
+        decided = self._decided.get(data)
+        if decided is not None and self.node.stored(decided.plain.object_id) is not decided.prepared.entry:
+            del self._decided[data]
+            return None
+        return decided
+
+    def _decide_anew(self, data: bytes) -> Decided | None:
+        plain = plain_head(data)
+        if plain is None:
+            return None
+        prepared = self._prepare(plain.object_id)
+        if prepared is None:
+            return None
+        asked = asset_request(plain.method, plain.object_id, plain.fields.get, b"", str)
+        decided = prepared.decide(plain, asked, plain.length)
+        if decided is not None and plain.length == len(data) <= _LONGEST_DECIDED:
+            if len(self._decided) >= _MOST_DECIDED:
+                del self._decided[next(iter(self._decided))]
+            self._decided[data] = decided
+        return decided
+
+    def _prepare(self, object_id: str) -> Prepared | None:
         entry = self.node.stored(object_id)
         # In the order of the last use.
         prepared = self._prepared.pop(object_id, None)
         if entry is None:
             return None
         if prepared is None or prepared.entry is not entry:
-            prepared = Prepared.of(self.node.found(object_id, entry), entry)
+            prepared = Prepared(self.node.found(object_id, entry), entry)
             if len(self._prepared) >= _MOST_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
         self._prepared[object_id] = prepared

@@ -1,33 +1,73 @@
 """
-Heads of answers, made once for each object, of which only a few values change from one answer to the next.
+Answers that are decided once, and sent many times: what all about one object have in common, and what all to the same
+head have.
 """
 
 from __future__ import annotations
 
+from attrs import frozen
 from twisted.web.http import RESPONSES
 from twisted.web.http_headers import Headers
 
 from distributor.cache import Entry
-from distributor.model import CacheState
+from distributor.model import ByteRange, CacheState
 from distributor.node import Found
 from distributor.transfer.media_type import media_type
-from distributor.web.answer import Facts, Selection, answer
+from distributor.web.answer import Facts, Selection, answer, select
 from distributor.web.asset_request import AssetRequest
 from distributor.web.conditions import EntityTags
+from distributor.web.fast.head import PlainHead
 from distributor.web.headers import SERVER, entity_tag
 from distributor.web.multipart import body_length, content_range
-from distributor.web.ranges import RangeSpec
+from distributor.web.ranges import RangeSpec, parse_range
 
-# For each status, a request that has it. It need not be the client's: what else the fields depend on is below.
-_PLAIN = AssetRequest("GET", "0", None, None, None, None, None, "")
+# For each status, a request that has it. It need not be the client's: what else the fields depend on is in _VARYING.
 _ASKING = {
-    200: _PLAIN,
+    200: AssetRequest("GET", "0", None, None, None, None, None, ""),
     206: AssetRequest("GET", "0", (RangeSpec(0, 0),), None, None, None, None, ""),
     304: AssetRequest("GET", "0", None, None, EntityTags(any=True), None, None, ""),
 }
 
-#: What is not the same in all answers of one status.
-_VARYING = frozenset((b"Date", b"Content-Length", b"Content-Range", b"X-Request-Id"))
+#: What is not the same in all answers of one status, in the order in which it comes.
+_VARYING = (b"Date", b"Content-Length", b"Content-Range", b"X-Request-Id")
+
+
+@frozen
+class Decided:
+    """
+    The answer to a head.
+
+    @ivar plain: the head; that of an answer L{with_range}, but for this field.
+    @ivar taken: how many bytes the head is.
+    @ivar wanted: the bytes that are sent; L{None} where there are none, or they are not asked for.
+    @ivar length: how many those are.
+    @ivar reads: whether the object is read for it, were it an empty one.
+    @ivar head: the head of the answer, without the date and the id of the request that belong between its parts.
+    """
+
+    plain: PlainHead
+    taken: int
+    asked: AssetRequest
+    prepared: Prepared
+    selection: Selection
+    wanted: ByteRange | None
+    length: int
+    reads: bool
+    head: tuple[bytes, bytes, bytes]
+
+    def with_range(self, value: str, taken: int) -> Decided | None:
+        """
+        The answer to the same head with a C{Range} field in it, where there is none.
+
+        @param taken: how many bytes that head is.
+        """
+        was = self.asked
+        # As asset_request does.
+        wanted = parse_range(value) if was.method == "GET" else None
+        asked = AssetRequest(
+            was.method, was.object_id, wanted, was.if_match, was.if_none_match, was.if_range, was.download, ""
+        )
+        return self.prepared.decide(self.plain, asked, taken)
 
 
 class Prepared:
@@ -37,20 +77,8 @@ class Prepared:
     @ivar entry: what the store says of it; another one is another object.
     """
 
-    def __init__(self, found: Found, entry: Entry, facts: Facts) -> None:
-        self._templates: dict[tuple[int, bytes, bool], bytes] = {}
-        self._facts = facts
-        self.found = found
-        self.entry = entry
-        self.size = facts.size
-        self.etag = entity_tag(facts.content_hash)
-
-    @classmethod
-    def of(cls, found: Found, entry: Entry) -> Prepared:
-        """
-        Those about a complete object.
-        """
-        facts = Facts(
+    def __init__(self, found: Found, entry: Entry) -> None:
+        self._facts = Facts(
             size=found.object.size,
             content_hash=found.object.content_hash,
             cache=CacheState.HIT,
@@ -59,28 +87,46 @@ class Prepared:
             collapsed=False,
             stored=True,
         )
-        return cls(found, entry, facts)
+        self._etag = entity_tag(found.object.content_hash)
+        self._parts: dict[tuple[int, bytes, bool], list[bytes]] = {}
+        self.found = found
+        self.entry = entry
 
-    def head(self, selection: Selection, version: bytes, closes: bool, date: bytes, request_id: str) -> bytes:
+    def decide(self, plain: PlainHead, asked: AssetRequest, taken: int) -> Decided | None:
         """
-        The status line and the fields of an answer.
+        What to answer; L{None} where that is an error, or has several parts.
 
-        @param selection: with status 200, 206 or 304, and one range at most.
-        @param version: C{b"1.0"} or C{b"1.1"}.
-        @param closes: whether the client has said that it will close the connection.
+        @param asked: what the head says. Whatever the request is called, it is answered the same.
+        @param taken: how many bytes the head is.
         """
-        key = selection.status, version, closes
-        template = self._templates.get(key)
-        if template is None:
-            template = self._templates[key] = self._template(*key)
-        values = {b"Date": date, b"X-Request-Id": request_id.encode("ascii")}
-        if selection.status != 304:
-            values[b"Content-Length"] = b"%d" % body_length(selection.ranges)
-            if selection.status == 206:
-                values[b"Content-Range"] = content_range(selection.ranges[0], self.size).encode("ascii")
-        return template % values
+        selection = select(asked, self._facts.size, self._etag)
+        if selection.status not in (200, 206, 304) or len(selection.ranges) > 1:
+            return None
+        reads = selection.status != 304 and plain.method == "GET"
+        wanted = selection.ranges[0] if reads and selection.ranges else None
+        length = wanted.stop - wanted.start if wanted is not None else 0
+        return Decided(plain, taken, asked, self, selection, wanted, length, reads, self._head(plain, selection))
 
-    def _template(self, status: int, version: bytes, closes: bool) -> bytes:
+    def _head(self, plain: PlainHead, selection: Selection) -> tuple[bytes, bytes, bytes]:
+        key = selection.status, plain.version, plain.closes
+        parts = self._parts.get(key)
+        if parts is None:
+            parts = self._parts[key] = self._split(*key)
+        if selection.status == 304:
+            first, second, last = parts
+            return first, second, last
+        length = body_length(selection.ranges)
+        if selection.status == 200:
+            first, before_length, second, last = parts
+            return first, b"%b%d%b" % (before_length, length, second), last
+        first, before_length, before_range, second, last = parts
+        where = content_range(selection.ranges[0], self._facts.size).encode("ascii")
+        return first, b"%b%d%b%b%b" % (before_length, length, before_range, where, second), last
+
+    def _split(self, status: int, version: bytes, closes: bool) -> list[bytes]:
+        """
+        The head of an answer, split where the values are that vary.
+        """
         decided = answer(_ASKING[status], self._facts, "")
         assert decided.status == status, decided
         fields = Headers()
@@ -91,8 +137,17 @@ class Prepared:
         fields.addRawHeader(b"Date", b"")
         for name, value in decided.headers:
             fields.addRawHeader(name, value)
-        lines = [b"HTTP/%b %d %b\r\n" % (version, status, RESPONSES[status])]
+        parts = [b"HTTP/%b %d %b\r\n" % (version, status, RESPONSES[status])]
+        varying = []
         for field, [fixed] in fields.getAllRawHeaders():
-            shown = b"%%(%b)b" % field if field in _VARYING else fixed.replace(b"%", b"%%")
-            lines.append(b"%b: %b\r\n" % (field, shown))
-        return b"".join([*lines, b"\r\n"])
+            parts[-1] += field + b": "
+            if field in _VARYING:
+                varying.append(field)
+                parts.append(b"")
+            else:
+                parts[-1] += fixed
+            parts[-1] += b"\r\n"
+        expected = {200: _VARYING[:2] + _VARYING[3:], 206: _VARYING, 304: (_VARYING[0], _VARYING[3])}[status]
+        assert tuple(varying) == expected, varying
+        parts[-1] += b"\r\n"
+        return parts

@@ -1,5 +1,5 @@
 """
-One answer of the short way.
+The answers of the short way: at once, or one that takes its time.
 """
 
 from __future__ import annotations
@@ -12,25 +12,105 @@ from twisted.internet.interfaces import IConsumer, IProducer, IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from distributor.delivery.direct import plain_connection, write_now
-from distributor.delivery.pump import ColdRead, Pump, ReadingPump, SendfilePump, read_cached
-from distributor.model import ByteRange, DiskFailed, DistributorError, IReader, NoRoom
-from distributor.web.answer import Selection, select
+from distributor.delivery.direct import drained, plain_connection, send_now, write_now
+from distributor.delivery.page_cache import ColdRead, probe, read_cached
+from distributor.delivery.pump import Pump, ReadingPump, SendfilePump
+from distributor.model import LARGEST_STEP, ByteRange, DiskFailed, DistributorError, IReader, NoRoom
 from distributor.web.asset import new_request_id
-from distributor.web.asset_request import AssetRequest, asset_request
+from distributor.web.asset_request import request_id
 from distributor.web.channel import Channel
-from distributor.web.fast.head import PlainHead
-from distributor.web.fast.hits import Hits
-from distributor.web.fast.prepared import Prepared
+from distributor.web.fast.hits import SMALL, Hits
+from distributor.web.fast.prepared import Decided
 
-#: Up to here, to read and to write costs less than to have the kernel copy.
-_SMALL = 48 * 1024
+
+def begin(channel: Channel, hits: Hits, decided: Decided, asked_as: str) -> int | None:
+    """
+    Send what can be sent without waiting for anything.
+
+    @param asked_as: the id of the request.
+    @return: how much of the body that was, behind the head; L{None}: not even that, and nothing has happened.
+    """
+    wanted = decided.wanted
+    if wanted is None:
+        if decided.reads:
+            # An empty object: whether it is still there is seen when it is opened.
+            return None
+        put(channel, make_head(hits, decided, asked_as))
+        return 0
+    fd = hits.node.lend(decided.plain.object_id)
+    if fd is None:
+        return None
+    sent = _begin_body(channel, hits, decided, asked_as, fd, wanted)
+    if sent == decided.length:
+        hits.node.touch(decided.plain.object_id)
+    return sent
+
+
+def _begin_body(
+    channel: Channel, hits: Hits, decided: Decided, asked_as: str, fd: int, wanted: ByteRange
+) -> int | None:
+    head = make_head(hits, decided, asked_as)
+    try:
+        if decided.length <= SMALL:
+            before, stop = len(head), len(head) + decided.length
+            whole = hits.scratch[:stop]
+            whole[:before] = head
+            if read_cached(fd, whole[before:], wanted.start) < decided.length:
+                return None
+            put(channel, whole)
+            return decided.length
+        connection = plain_connection(channel.transport)
+        if connection is None or not connection.connected or not drained(connection):
+            return None
+        warm_stop = min(wanted.stop, wanted.start + LARGEST_STEP)
+        probe(fd, wanted.start, warm_stop)
+    except (ColdRead, OSError):
+        # Whatever it is, a pump finds it, too.
+        return None
+    write_now(connection, head, more=True)
+    if not drained(connection):
+        return 0
+    return send_now(connection, fd, wanted.start, wanted.stop, warm_stop) - wanted.start
+
+
+def put(channel: Channel, data: bytes | memoryview, *, more: bool = False) -> None:
+    """
+    @param more: what follows goes to the socket at once.
+    """
+    connection = plain_connection(channel.transport)
+    if connection is not None:
+        write_now(connection, data, more=more)
+    else:
+        channel.write(bytes(data))  # type: ignore[no-untyped-call]
+
+
+def note(channel: Channel, hits: Hits, decided: Decided, request_id: str, sent: int, seconds: float) -> None:
+    """
+    Log an answer that is over.
+    """
+    plain = decided.plain
+    hits.access.note(channel.peer, plain.method, plain.target, decided.selection.status, sent, seconds, request_id)
+
+
+def name_request(decided: Decided) -> str:
+    """
+    The id of a request with a head for which the answer is decided.
+    """
+    return request_id(decided.plain.fields.get("X-Request-Id"), new_request_id)
+
+
+def make_head(hits: Hits, decided: Decided, request_id: str) -> bytes:
+    """
+    The head of the answer.
+    """
+    first, second, last = decided.head
+    return b"".join((first, hits.date(), second, request_id.encode("ascii"), last))
 
 
 @implementer(IConsumer)
 class Visit:
     """
-    A GET or HEAD of a complete object.
+    An answer that takes its time.
 
     It is let in before it begins, and leaves when it is over, whatever happens. For what writes the body by and by, it
     is the consumer.
@@ -38,39 +118,17 @@ class Visit:
 
     _log = Logger()
 
-    def __init__(
-        self,
-        channel: Channel,
-        hits: Hits,
-        plain: PlainHead,
-        asked: AssetRequest,
-        prepared: Prepared,
-        selection: Selection,
-    ) -> None:
+    def __init__(self, channel: Channel, hits: Hits, decided: Decided, asked_as: str, sent: int | None) -> None:
+        """
+        @param sent: what L{begin} has returned.
+        """
         self._channel = channel
         self._hits = hits
-        self._plain = plain
-        self._asked = asked
-        self._prepared = prepared
-        self._selection = selection
+        self._decided = decided
         self._began = hits.clock.seconds()
-        self._sent = 0
-
-    @classmethod
-    def enter(cls, channel: Channel, hits: Hits, plain: PlainHead) -> Visit | None:
-        """
-        Begin one; L{None} where it is not for the short way: there is no such object, the answer is an error or has
-        several parts, or nobody is let in.
-        """
-        prepared = hits.prepared(plain.object_id)
-        if prepared is None:
-            return None
-        asked = asset_request(plain.method, plain.object_id, plain.fields.get, b"", new_request_id)
-        selection = select(asked, prepared.size, prepared.etag)
-        if selection.status not in (200, 206, 304) or len(selection.ranges) > 1:
-            return None
-        visit = cls(channel, hits, plain, asked, prepared, selection)
-        return visit if hits.gate.enter(visit) is None else None
+        self._id = asked_as
+        self._headed = sent is not None
+        self._sent = sent or 0
 
     def run(self) -> Deferred[bool] | None:
         """
@@ -80,11 +138,7 @@ class Visit:
             not, nothing has been written, and the ordinary way is to be asked. It never fails; to be cancelled when the
             connection is lost.
         """
-        if self._asked.method == "HEAD" or self._selection.status == 304:
-            self._put(self._head())
-            self._leave()
-            return None
-        reader = self._hits.node.open_now(self._asked.object_id, self._prepared.entry)
+        reader = self._hits.node.open_now(self._decided.plain.object_id, self._decided.prepared.entry)
         if reader is None:
             return Deferred.fromCoroutine(self._open())
         return self._send(reader)
@@ -98,12 +152,12 @@ class Visit:
     async def _open(self) -> bool:
         reader: IReader | None = None
         try:
-            opened = await self._hits.node.open_stored(self._prepared.found)
+            opened = await self._hits.node.open_stored(self._decided.prepared.found)
             reader = opened.reader if opened is not None else None
         except CancelledError:
             pass
         except Exception:
-            self._log.failure("request {request_id} failed", request_id=self._asked.request_id)
+            self._log.failure("request {request_id} failed", request_id=self._id)
         if reader is None:
             self._hits.gate.leave(self)
             return False
@@ -114,39 +168,20 @@ class Visit:
         """
         Send head and body. See L{run}.
         """
-        head = self._head()
-        if not self._selection.ranges:
-            self._put(head)
+        wanted = self._decided.wanted
+        if not self._headed:
+            head = make_head(self._hits, self._decided, self._id)
+            put(self._channel, head, more=wanted is not None)
+        if wanted is None:
             self._over(reader)
             return None
-        [wanted] = self._selection.ranges
-        if wanted.stop - wanted.start <= _SMALL and self._send_small(head, reader, wanted):
-            self._over(reader)
-            return None
-        self._put(head, more=True)
-        pump = self._pump(reader, wanted)
+        pump = self._pump(reader, ByteRange(wanted.start + self._sent, wanted.stop))
         pumped = pump.run()
         if pump.offset == wanted.stop:
+            self._sent = self._decided.length
             self._over(reader)
             return None
         return Deferred.fromCoroutine(self._follow(reader, pump, pumped, wanted.stop))
-
-    def _send_small(self, head: bytes, reader: IReader, wanted: ByteRange) -> bool:
-        """
-        Send head and body together, if the whole body is in the page cache.
-        """
-        length = wanted.stop - wanted.start
-        buffer = bytearray(len(head) + length)
-        buffer[: len(head)] = head
-        try:
-            if read_cached(reader.fd, memoryview(buffer)[len(head) :], wanted.start) < length:
-                return False
-        except (ColdRead, OSError):
-            # Whatever it is, a pump finds it, too.
-            return False
-        self._put(buffer)
-        self._count(length)
-        return True
 
     def _pump(self, reader: IReader, wanted: ByteRange) -> Pump:
         in_thread = self._hits.node.in_thread
@@ -159,7 +194,7 @@ class Visit:
         """
         Wait for what takes its time.
         """
-        opened = self._hits.node.opened(self._prepared.found, reader)
+        opened = self._hits.node.opened(self._decided.prepared.found, reader)
         try:
             try:
                 await pumped
@@ -173,10 +208,10 @@ class Visit:
             self.abort()
         except (DistributorError, ConnectionLost) as error:
             if not isinstance(error, ConnectionLost):
-                self._log.warn("request {request_id} is cut: {error}", request_id=self._asked.request_id, error=error)
+                self._log.warn("request {request_id} is cut: {error}", request_id=self._id, error=error)
             self.abort()
         except Exception:
-            self._log.failure("request {request_id} failed", request_id=self._asked.request_id)
+            self._log.failure("request {request_id} failed", request_id=self._id)
             self.abort()
         finally:
             opened.close()
@@ -188,33 +223,9 @@ class Visit:
         self._leave()
 
     def _leave(self) -> None:
-        hits = self._hits
-        hits.gate.leave(self)
-        hits.access.note(
-            self._channel.peer,
-            self._asked.method,
-            self._plain.target.decode("ascii"),
-            self._selection.status,
-            self._sent,
-            hits.clock.seconds() - self._began,
-            self._asked.request_id,
-        )
-
-    def _head(self) -> bytes:
-        plain = self._plain
-        return self._prepared.head(
-            self._selection, plain.version, plain.closes, self._hits.date(), self._asked.request_id
-        )
-
-    def _put(self, data: bytes | bytearray, *, more: bool = False) -> None:
-        """
-        @param more: what follows goes to the socket at once.
-        """
-        connection = plain_connection(self._channel.transport)
-        if connection is not None:
-            write_now(connection, data, more=more)
-        else:
-            self._channel.write(bytes(data))  # type: ignore[no-untyped-call]
+        self._hits.gate.leave(self)
+        seconds = self._hits.clock.seconds() - self._began
+        note(self._channel, self._hits, self._decided, self._id, self._sent, seconds)
 
     def _count(self, length: int) -> None:
         self._sent += length
