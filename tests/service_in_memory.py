@@ -22,6 +22,7 @@ from distributor.catalogue import parse_manifest
 from distributor.config import Config, Directories, Limits, standalone_config
 from distributor.devnet import Cut, Ending, Fault
 from distributor.service import Distributor, distributor, parts
+from distributor.sources import Agents
 from tests.upstream import TIMEOUT_S, Upstream, payload
 from tests.web.node_in_memory import ASSET, Answer, Visit
 
@@ -107,6 +108,18 @@ class Endpoint:
         return succeed(None)
 
 
+class InMemory:
+    """
+    Stands for connections: there are none to close.
+    """
+
+    def __init__(self, agents: Agents) -> None:
+        self.agents = agents
+
+    async def close(self) -> None:
+        pass
+
+
 class ServiceCase(SynchronousTestCase):
     """
     A service over a storage node that has object 7.
@@ -126,7 +139,7 @@ class ServiceCase(SynchronousTestCase):
         self.patch(Pool, "waits", False)
         self.patch(Pool, "waiting", [])
         self.patch(parts, "ThreadPool", self.pool)
-        self.patch(parts, "agent", lambda *_: self.upstream._agent)
+        self.patch(parts, "Connections", lambda *_, **named: InMemory(self.upstream.agents))
         self.patch(distributor, "notify", lambda message, environ: self.told.append(message))
 
     def pool(self, *args: Any, **options: Any) -> Pool:

@@ -18,9 +18,9 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from distributor.devnet import MediaFile, ServedRequest, StorageNode
-from distributor.model import BLAKE3_256, ContentHash, DataObject, Listing
+from distributor.model import BLAKE3_256, ContentHash, DataObject, Fault, Listing
 from distributor.model import StorageNode as StorageNodeAddress
-from distributor.sources import StorageNodes
+from distributor.sources import Agents, StorageNodes
 
 TIMEOUT_S = 5.0
 AT_ONCE = 3
@@ -61,6 +61,7 @@ class Upstream:
 
     @ivar nodes: what the object's listing names, in this order.
     @ivar sent_headers: of each request that was made.
+    @ivar reported: the evidence against them.
     """
 
     def __init__(self, case: SynchronousTestCase, clock: Clock, content: bytes, count: int = 1) -> None:
@@ -74,7 +75,9 @@ class Upstream:
         for index, node in enumerate(self.nodes):
             self._agent.agents[f"node{index}.example"] = RequestTraversalAgent(node.resource())
         self.addresses = tuple(StorageNodeAddress(str(i), f"http://node{i}.example/", True) for i in range(count))
-        self.client = StorageNodes(self._agent, clock, "distributor/test", TIMEOUT_S, AT_ONCE)
+        self.reported: list[Fault] = []
+        self.agents = Agents(self._agent, self._agent)
+        self.client = StorageNodes(self.agents, clock, "distributor/test", TIMEOUT_S, AT_ONCE, self.reported.append)
         self.listing = self.listing_of(content)
 
     def listing_of(self, content: bytes, *, type: str | None = None) -> Listing:

@@ -217,7 +217,7 @@ class Distributor(Service):
         await self._downloads.stop()
         self._chores.stop()
         await self._store.stop()
-        await self._parts.connections.closeCachedConnections()
+        await self._parts.connections.close()
         self._parts.threads.stop()
 
 

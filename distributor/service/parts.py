@@ -19,7 +19,7 @@ from distributor.config import Config, Directories
 from distributor.model import InThread, P, T
 from distributor.node import Node
 from distributor.observe import Sparse
-from distributor.sources import StorageNodes, agent, connection_pool
+from distributor.sources import Connections, StorageNodes
 from distributor.transfer import Backlog, Downloads
 
 #: Threads that wait for a disk: enough to keep a few devices busy, few enough not to fight over two cores.
@@ -85,10 +85,10 @@ class Parts:
         self.catalogue = ManifestCatalogue(read_manifest(), read_manifest, in_thread, config.buckets)
         index = Index(index_path, self.threads.sqlite)
         self.store = Store(directories.assets, index, limits.storage_bytes, in_thread, reactor.seconds)
-        self.connections = connection_pool(reactor)
         timeout_s = limits.outbound_requests_timeout_s
+        self.connections = Connections(reactor, timeout_s, allow_private=False)
         self.storage_nodes = StorageNodes(
-            agent(reactor, self.connections, timeout_s),
+            self.connections.agents,
             reactor,
             f"distributor/{__version__}",
             timeout_s,

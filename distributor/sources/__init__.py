@@ -4,8 +4,10 @@ Storage nodes: how one is asked for bytes, what makes its answer unusable, and i
 May import C{model}, C{catalogue} and C{observe}.
 """
 
-from distributor.sources.connections import agent, connection_pool
+from distributor.sources.answer import Body, SourceError
+from distributor.sources.connections import Connections
+from distributor.sources.race import Won
 from distributor.sources.round import Round
-from distributor.sources.storage_node import Body, SourceError, StorageNodes
+from distributor.sources.storage_node import Agents, StorageNodes
 
-__all__ = ["Body", "Round", "SourceError", "StorageNodes", "agent", "connection_pool"]
+__all__ = ["Agents", "Body", "Connections", "Round", "SourceError", "StorageNodes", "Won"]

@@ -1,5 +1,5 @@
 """
-Connections to storage nodes: one pool, kept alive, TLS verified.
+Connections to storage nodes: kept alive, TLS verified.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnec
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from distributor.sources.public import OnlyPublic
+from distributor.sources.storage_node import Agents
+
 #: An idle connection is kept for less time than most servers keep theirs, so that few requests meet one that closes.
 _IDLE_S = 4
 
@@ -27,24 +30,39 @@ _KEPT = 8
 _IN_FLIGHT = 1024 * 1024
 
 
-def connection_pool(reactor: Any) -> HTTPConnectionPool:
+class Connections:
     """
-    The pool of a whole node. Its owner closes it.
-    """
-    pool = HTTPConnectionPool(reactor)
-    pool.maxPersistentPerHost = _KEPT
-    pool.cachedConnectionTimeout = _IDLE_S
-    return pool
+    Owns the connections to all storage nodes.
 
+    Those to nodes that the operator named, and those to others, are in pools of their own: a pool knows a host by its
+    name, and would lend a connection that was made without a look at the address.
 
-def agent(reactor: Any, pool: HTTPConnectionPool, timeout_s: float) -> Agent:
+    @ivar agents: what makes requests over them.
     """
-    What makes requests to storage nodes.
 
-    @param timeout_s: within which a connection has to be made.
-    """
-    made: Agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, timeout_s), pool)
-    return made
+    def __init__(self, reactor: Any, timeout_s: float, *, allow_private: bool) -> None:
+        """
+        @param timeout_s: within which a connection has to be made.
+        @param allow_private: all nodes may be at addresses that are not for everybody to reach.
+        """
+        self._pools: list[HTTPConnectionPool] = []
+        trusted = self._agent(reactor, timeout_s)
+        self.agents = Agents(trusted, trusted if allow_private else self._agent(OnlyPublic(reactor), timeout_s))
+
+    def _agent(self, reactor: Any, timeout_s: float) -> Agent:
+        pool = HTTPConnectionPool(reactor)
+        pool.maxPersistentPerHost = _KEPT
+        pool.cachedConnectionTimeout = _IDLE_S
+        self._pools.append(pool)
+        made: Agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, timeout_s), pool)
+        return made
+
+    async def close(self) -> None:
+        """
+        End all that are kept for a next request.
+        """
+        for pool in self._pools:
+            await pool.closeCachedConnections()
 
 
 @implementer(IAgentEndpointFactory)

@@ -5,7 +5,6 @@ Which storage node to ask next, and when to give up.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from distributor.model import SourcesFailed, SourcesTimedOut, StorageNode
 
@@ -23,10 +22,9 @@ class Round:
         self._failures: dict[StorageNode, tuple[str, bool]] = {}
         self._progressed = False
 
-    def choose(self, rank: Callable[[StorageNode], Any] = lambda node: 0) -> StorageNode:
+    def choose(self, best: Callable[[Sequence[StorageNode]], StorageNode] = lambda left: left[0]) -> StorageNode:
         """
-        The node to ask: of those that have not failed in this round the one of the lowest C{rank}, and the first of
-        several.
+        The node to ask: the C{best} of those that have not failed in this round.
 
         @raise SourcesTimedOut: a whole round has failed without a byte, each node by time-out.
         @raise SourcesFailed: the same, with another reason among them; or there are no nodes.
@@ -35,7 +33,7 @@ class Round:
             self.restart()
         left = self.left()
         if left:
-            return min(left, key=rank)
+            return best(left)
         if not self._nodes:
             raise SourcesFailed("no storage node has this object")
         reasons = "; ".join(f"{node.endpoint}: {reason}" for node, (reason, _) in self._failures.items())

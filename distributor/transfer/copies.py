@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from distributor.model import StorageNode
 from distributor.transfer.extents import Extents
 
+#: Is told who gave wrong bytes, and all that it gave of that copy.
+Blame = Callable[[StorageNode, Extents], None]
+
 
 class Copies:
     """
@@ -26,7 +29,7 @@ class Copies:
         self._replacements = 0
         self._mixed: Mapping[StorageNode, Extents] = {}
 
-    def next(self, brought: Mapping[StorageNode, Extents], blame: Callable[[StorageNode], None]) -> StorageNode | None:
+    def next(self, brought: Mapping[StorageNode, Extents], blame: Blame) -> StorageNode | None:
         """
         A copy was wrong, or did not come.
 
@@ -42,12 +45,12 @@ class Copies:
             self._left = others + (list(brought) if mixed else [])
             self._mixed = dict(brought) if mixed else {}
         if not mixed:
-            for node in brought:
-                blame(node)
+            for node, part in brought.items():
+                blame(node, part)
         self._replacements += 1
         return self._left.pop(0) if self._left else None
 
-    def tell_apart(self, differences: Extents, blame: Callable[[StorageNode], None]) -> None:
+    def tell_apart(self, differences: Extents, blame: Blame) -> None:
         """
         A copy was right: blame those who brought what differs from it.
 
@@ -58,4 +61,4 @@ class Copies:
             return
         for node, part in self._mixed.items():
             if part.overlaps(differences):
-                blame(node)
+                blame(node, part)

@@ -93,6 +93,7 @@ class Fetch:
         self._object = object
         self._sources = tuple(sources)
         self._nodes = nodes
+        self._standings = nodes.standings
         self._clock = clock
         self._sink = sink
         self._patience_s = patience_s
@@ -177,7 +178,7 @@ class Fetch:
     def _act(self) -> None:
         self._next_plan = None
         sources = self._round.left() or self._sources
-        limits = Limits(ranges=any(not self._nodes.ignores_ranges(source) for source in sources))
+        limits = Limits(ranges=any(not self._standings.ignores_ranges(source) for source in sources))
         readings = self._sink.readings()
         for action in plan(self._object.size, self.arrived, self._running(), readings, limits):
             if self._over or self._waits():
@@ -212,11 +213,11 @@ class Fetch:
 
     def _start(self, offset: int, stop: int) -> None:
         try:
-            node = self._round.choose(lambda node: self._rank(node, offset))
+            node = self._round.choose(lambda left: self._best(left, offset))
         except SourcesFailed as error:
             self._none_left(error)
             return
-        if self._nodes.ignores_ranges(node) and any(segment.is_whole for segment in self.segments.values()):
+        if self._standings.ignores_ranges(node) and any(segment.is_whole for segment in self.segments.values()):
             # It would give from the beginning what comes from there already.
             self._none_left(SourcesFailed(f"{node.endpoint}: ignores Range"))
             return
@@ -227,14 +228,12 @@ class Fetch:
             segment.hold()
         segment.start()
 
-    def _rank(self, node: StorageNode, offset: int) -> tuple[bool, bool, bool, int]:
-        """
-        Lower is better: nodes that lied last, those that ignore C{Range} where one is needed, those that crawled with
-        this very object, those that are busy.
-        """
-        busy = sum(segment.node == node for segment in self.segments.values())
-        useless = offset > 0 and self._nodes.ignores_ranges(node)
-        return self._nodes.distrusts(node), useless, node in self._crawled, busy
+    def _best(self, left: Sequence[StorageNode], offset: int) -> StorageNode:
+        first = not self.brought and not self.segments
+        return self._standings.best(left, first=first, ranged=offset > 0, busy=self._busy, crawled=self._crawled)
+
+    def _busy(self, node: StorageNode) -> int:
+        return sum(segment.node == node for segment in self.segments.values())
 
     def _none_left(self, error: SourcesFailed) -> None:
         if self._retry is not None:
@@ -277,9 +276,9 @@ class Fetch:
         old = [segment for segment in self.segments.values() if now - segment.began_at >= _CRAWL_AFTER_S]
         for node in dict.fromkeys(segment.node for segment in old if segment.rate is not None):
             rate = sum(segment.rate or 0.0 for segment in self.segments.values() if segment.node == node)
-            best = self._nodes.best_rate(other for other in self._sources if other != node)
+            best = self._standings.best_rate(other for other in self._sources if other != node)
             # Of one that crawls, too: what it gave in better times is no measure for others any more.
-            self._nodes.note_rate(node, rate)
+            self._standings.note_rate(node, rate)
             if best is not None and rate * _CRAWL_FACTOR < best:
                 for segment in old:
                     if segment.node == node and segment.waited:
@@ -289,14 +288,23 @@ class Fetch:
         if self.segments:
             self._next_tick = self._clock.callLater(_TICK_S, self._tick)
 
-    # What segments tell.
+    # What segments ask and tell.
+
+    def segment_alternative(self, segment: Segment) -> StorageNode | None:
+        others = [node for node in self._round.left() if node != segment.node]
+        # Of one that ignores Range, all that could be used is an answer to a request for the whole.
+        ranged = segment.wanted != ByteRange(0, self._object.size)
+        return self._standings.second(others, ranged=ranged, busy=self._busy, crawled=self._crawled)
+
+    def segment_dropped(self, segment: Segment, node: StorageNode, error: SourceError) -> None:
+        self._node_failed(node, error)
 
     def segment_answered(self, segment: Segment, body: Body) -> None:
         self._sink.answered(body.type)
         if body.start == segment.wanted.start and body.stop == segment.wanted.stop:
             return
-        self._nodes.remember_ignoring_ranges(segment.node)
-        if any(not self._nodes.ignores_ranges(source) for source in self._round.left()):
+        self._standings.remember_ignoring_ranges(segment.node)
+        if any(not self._standings.ignores_ranges(source) for source in self._round.left()):
             if body.start != segment.wanted.start:
                 self._drop(segment, SourceError("ignores Range"))
             elif len(self.segments) == 1:
@@ -338,20 +346,23 @@ class Fetch:
             if segment in self._fruitful:
                 # Only so: a node that refuses one request while it answers another would be asked without end.
                 self._round.progressed()
-            self._log.warn(
-                "storage node {node} failed for object {id}: {error}",
-                node=segment.node.endpoint,
-                id=self._object.id,
-                error=error,
-            )
-            self._round.failed(segment.node, str(error), timed_out=error.timed_out)
-            self._nodes.forget_rate(segment.node)
+            self._node_failed(segment.node, error)
         elif segment.mean_rate is not None:
             # Most are over before they are old: else nothing would be known of a fast node.
-            self._nodes.note_rate(segment.node, segment.mean_rate)
+            self._standings.note_rate(segment.node, segment.mean_rate)
         self._fruitful.discard(segment)
         if self._retry is not None and not self.segments:
             # It was to wait for the others, and they are over: whether that is the end is to be seen now.
             self._retry.cancel()
             self._retry = None
         self.plan_soon()
+
+    def _node_failed(self, node: StorageNode, error: SourceError) -> None:
+        self._log.warn(
+            "storage node {node} failed for object {id}: {error}",
+            node=node.endpoint,
+            id=self._object.id,
+            error=error,
+        )
+        self._round.failed(node, str(error), timed_out=error.timed_out)
+        self._standings.forget_rate(node)

@@ -5,6 +5,7 @@ What fills a file: the network, the disk and the hash, held together.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -259,15 +260,16 @@ class Filling:
 
     def _check(self, digest: bytes) -> None:
         if digest != self._object.content_hash.digest:
-            self._replace()
+            self._replace(digest)
             return
         self._over = True
         if self.replacing:
-            self._copies.tell_apart(self._filler.differences, self._blame)
+            # Who had which part in the first copy is known; but there is no hash that would be one node's.
+            self._copies.tell_apart(self._filler.differences, partial(self._blame, None))
             self.replacing = False
         self._owner.verified(self._filler.differences)
 
-    def _replace(self) -> None:
+    def _replace(self, digest: bytes) -> None:
         """
         What is in the file is wrong: have another copy, from one storage node alone.
         """
@@ -277,12 +279,12 @@ class Filling:
             hash=str(self._object.content_hash),
             nodes=", ".join(sorted(node.endpoint for node in self._fetch.brought)) or "the disk",
         )
-        self._take_next(self._fetch.brought)
+        self._take_next(self._fetch.brought, digest)
 
-    def _take_next(self, brought: Mapping[StorageNode, Extents]) -> None:
+    def _take_next(self, brought: Mapping[StorageNode, Extents], digest: bytes | None = None) -> None:
         self._fetch.stop()
         # Of no bytes there is only one copy.
-        source = self._copies.next(brought, self._blame) if self._object.size else None
+        source = self._copies.next(brought, partial(self._blame, digest)) if self._object.size else None
         if source is None:
             self._fail(ContentMismatch(f"object {self._object.id} does not have its hash"))
             return
@@ -293,13 +295,17 @@ class Filling:
         self._fetch.plan_soon()
         self._owner.progressed()
 
-    def _blame(self, node: StorageNode) -> None:
+    def _blame(self, digest: bytes | None, node: StorageNode, part: Extents) -> None:
+        """
+        @param digest: of the whole that C{node} gave, if it gave all of one.
+        """
         self._log.error(
             "storage node {node} gave wrong bytes of object {id}, {times} times by now",
             node=node.endpoint,
             id=self._object.id,
-            times=self._nodes.lied(node),
+            times=self._nodes.standings.lied(node),
         )
+        self._nodes.report_hash(node, self._object, digest, len(part))
 
     def _fail(self, error: DistributorError) -> None:
         if not self._over:

@@ -124,6 +124,7 @@ class Passage:
         self._listing = listing
         self._object = listing.object
         self._nodes = nodes
+        self._standings = nodes.standings
         self._clock = clock
         self._hash_line = hash_line if wanted.stop == listing.object.size else None
         self._patience_s = patience_s
@@ -176,19 +177,14 @@ class Passage:
 
     def _ask(self) -> None:
         try:
-            node = self._round.choose(self._rank)
+            first = not self._contributors
+            node = self._round.choose(lambda left: self._standings.best(left, first=first, ranged=self._position > 0))
         except SourcesFailed as error:
             self._none_left(error)
             return
         wanted = ByteRange(self._position, self._wanted.stop)
         self._segment = Segment(self._nodes, node, self._object.id, self._object.size, wanted, self, self._clock)
         self._segment.start()
-
-    def _rank(self, node: StorageNode) -> tuple[bool, bool]:
-        """
-        Lower is better: nodes that lied last, and those that would send what is not wanted.
-        """
-        return self._nodes.distrusts(node), self._position > 0 and self._nodes.ignores_ranges(node)
 
     def _none_left(self, error: SourcesFailed) -> None:
         now = self._clock.seconds()
@@ -203,9 +199,16 @@ class Passage:
         self._round.restart()
         self._ask()
 
+    def segment_alternative(self, segment: Segment) -> StorageNode | None:
+        others = [node for node in self._round.left() if node != segment.node]
+        return self._standings.second(others, ranged=self._position > 0)
+
+    def segment_dropped(self, segment: Segment, node: StorageNode, error: SourceError) -> None:
+        self._node_failed(node, error)
+
     def segment_answered(self, segment: Segment, body: Body) -> None:
         if body.start != segment.wanted.start:
-            self._nodes.remember_ignoring_ranges(segment.node)
+            self._standings.remember_ignoring_ranges(segment.node)
         self.media_type = media_type(b"", self._object.type, body.type)
 
     def segment_received(self, segment: Segment, offset: int, data: bytes) -> None:
@@ -245,20 +248,22 @@ class Passage:
             self._log.error("object {id}, passed through from {nodes}, is wrong", id=self._object.id, nodes=nodes)
             if self._wanted.start == 0 and len(self._contributors) == 1:
                 # All of it is this one's.
-                self._nodes.lied(*self._contributors)
+                [node] = self._contributors
+                self._standings.lied(node)
+                self._nodes.report_hash(node, self._object, digest, self._object.size)
             self._fail(ContentMismatch(f"object {self._object.id} does not have its hash"))
 
     def segment_ended(self, segment: Segment, error: SourceError | None) -> None:
         self._segment = None
         if error is not None and self._position < self._wanted.stop:
-            self._log.warn(
-                "storage node {node} failed for object {id}: {error}",
-                node=segment.node.endpoint,
-                id=self._object.id,
-                error=error,
-            )
-            self._round.failed(segment.node, str(error), timed_out=error.timed_out)
+            self._node_failed(segment.node, error)
             self._ask()
+
+    def _node_failed(self, node: StorageNode, error: SourceError) -> None:
+        self._log.warn(
+            "storage node {node} failed for object {id}: {error}", node=node.endpoint, id=self._object.id, error=error
+        )
+        self._round.failed(node, str(error), timed_out=error.timed_out)
 
     # The reader's side.
 

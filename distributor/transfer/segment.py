@@ -13,7 +13,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from distributor.model import ByteRange, StorageNode
+from distributor.model import ByteRange, FaultKind, StorageNode
 from distributor.sources import Body, SourceError, StorageNodes
 from distributor.transfer.rate import Rate
 
@@ -25,6 +25,12 @@ class SegmentSink(TypingProtocol):
     """
     Where a segment's bytes go.
     """
+
+    def segment_alternative(self, segment: Segment) -> StorageNode | None:
+        """Its node has not answered in its usual time: which one to ask as well, if any."""
+
+    def segment_dropped(self, segment: Segment, node: StorageNode, error: SourceError) -> None:
+        """One of the two that were asked has failed; it waits for the other."""
 
     def segment_answered(self, segment: Segment, body: Body) -> None:
         """The head of the answer has come, and is right."""
@@ -50,8 +56,9 @@ class State(Enum):
 
 class Segment(Protocol):
     """
-    Asks one storage node for a run of bytes and passes them on in order.
+    Asks one storage node for a run of bytes and passes them on in order; one of two, where the first is slow to answer.
 
+    @ivar node: which one; where there were two, the one that answered.
     @ivar wanted: what was asked for.
     @ivar began_at: when, in seconds.
     @ivar position: the offset in the object of the next byte to come.
@@ -108,7 +115,17 @@ class Segment(Protocol):
     async def _ask(self) -> None:
         await self._nodes.take_place()
         self._has_place = True
-        body = await self._nodes.fetch(self.node, self._object_id, self._size, self.wanted)
+        won = await self._nodes.race(
+            self.node,
+            self._object_id,
+            self._size,
+            self.wanted,
+            lambda: self._sink.segment_alternative(self),
+            self._dropped_out,
+        )
+        body = won.body
+        self.node = won.node
+        self.began_at = won.asked_at
         self._body_stop = body.stop
         if body.start != self.wanted.start:
             # Range was ignored: this is the whole object, and the sink takes what it misses of it.
@@ -120,6 +137,10 @@ class Segment(Protocol):
         if self._held or self._paused_at is not None:
             self._still()
         body.deliver(self)
+
+    def _dropped_out(self, node: StorageNode, error: SourceError, left: StorageNode) -> None:
+        self.node = left
+        self._sink.segment_dropped(self, node, error)
 
     def _failed(self, failure: Failure) -> None:
         if self._state is State.ENDED:
@@ -149,7 +170,9 @@ class Segment(Protocol):
         excess = self.position + len(data) - self._body_stop
         if excess > 0:
             # Only a body without a length can do this: one with the wrong length was refused by its head.
-            self._end(SourceError(f"{excess} bytes too many"))
+            whole = self._body_stop - self.first
+            self._report(FaultKind.WRONG_LENGTH, whole, whole + excess)
+            self._broke(SourceError(f"{excess} bytes too many"))
             return
         self._rate.add(self._clock.seconds(), len(data))
         offset = self.position
@@ -167,7 +190,11 @@ class Segment(Protocol):
             # However the connection ended: all is there, and the hash will tell whether it is right.
             self._end(None)
         else:
-            self._end(SourceError(f"broke off at {self.position} of {self.stop_offset}: {reason.getErrorMessage()}"))
+            self._report(FaultKind.EARLY_END, self._body_stop - self.first, self.position - self.first)
+            self._broke(SourceError(f"broke off at {self.position} of {self.stop_offset}: {reason.getErrorMessage()}"))
+
+    def _report(self, kind: FaultKind, expected: int, got: int) -> None:
+        self._nodes.report(self.node, self._object_id, kind, str(expected), str(got), got)
 
     # The sink's side.
 
@@ -267,6 +294,9 @@ class Segment(Protocol):
         """
         if self._state is not State.ENDED:
             self._release()
+            if self.position > self.first:
+                # What it was to bring, it brought.
+                self._nodes.standings.succeeded(self.node)
 
     def _pause_transport(self) -> None:
         if self.transport is not None:
@@ -283,7 +313,15 @@ class Segment(Protocol):
 
     def _silent(self) -> None:
         self._silence = None
-        self._end(SourceError(f"no byte for {self._nodes.timeout_s:g} s", timed_out=True))
+        self._broke(SourceError(f"no byte for {self._nodes.timeout_s:g} s", timed_out=True))
+
+    def _broke(self, error: SourceError) -> None:
+        """
+        Its node has failed in the middle of its answer.
+        """
+        self._release()
+        self._nodes.standings.failed(self.node, str(error))
+        self._sink.segment_ended(self, error)
 
     def _end_early(self) -> None:
         # The sink may have stopped it when it got the last bytes.
@@ -292,6 +330,8 @@ class Segment(Protocol):
 
     def _end(self, error: SourceError | None) -> None:
         self._release()
+        if error is None:
+            self._nodes.standings.succeeded(self.node)
         self._sink.segment_ended(self, error)
 
     def _release(self) -> None:
@@ -306,6 +346,7 @@ class Segment(Protocol):
             # A connection whose answer was read to its end stays open, for the next request.
             self._drop_connection()
         if self._has_place:
+            self._has_place = False
             self._nodes.leave_place()
 
     def _drop_connection(self) -> None:

@@ -21,8 +21,9 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from distributor.sources import agent, connection_pool
+from distributor.sources import Connections
 from distributor.sources.connections import _Endpoints
+from distributor.sources.public import NotPublic
 
 
 class EndpointsTests(SynchronousTestCase):
@@ -86,12 +87,15 @@ class Peer(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.ports: list[int] = []
+        self.redirect: bytes | None = None
 
     def render_GET(self, request: Request) -> bytes:
         """
-        Answer with a byte.
+        Answer with a byte, or send elsewhere.
         """
         self.ports.append(request.getClientAddress().port)
+        if self.redirect is not None:
+            request.redirect(self.redirect)
         return b"x"
 
 
@@ -105,9 +109,9 @@ class AgentTests(TestCase):
 
         self.reactor: Any = reactor
         self.peer = Peer()
-        self.pool = connection_pool(reactor)
-        self.addCleanup(self.pool.closeCachedConnections)
-        self.agent = agent(reactor, self.pool, 7.0)
+        self.connections = Connections(reactor, 7.0, allow_private=False)
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.connections.close()))
+        self.agent = self.connections.agents.trusted
 
     def listen(self, listen: Callable[..., IListeningPort], *options: object) -> int:
         """
@@ -127,6 +131,38 @@ class AgentTests(TestCase):
             response = await self.agent.request(b"GET", b"http://127.0.0.1:%d/" % port)
             self.assertEqual(await readBody(response), b"x")
         self.assertEqual(len(set(self.peer.ports)), 1)
+
+    async def test_trust_is_not_lent(self) -> None:
+        """
+        A connection that was made to a storage node of the operator's is not used for one of a third party's that says
+        that it is the same.
+        """
+        port = self.listen(self.reactor.listenTCP)
+        response = await self.agent.request(b"GET", b"http://127.0.0.1:%d/" % port)
+        self.assertEqual(await readBody(response), b"x")
+        checked = self.connections.agents.checked.request(b"GET", b"http://127.0.0.1:%d/" % port)
+        await self.assertFailure(checked, NotPublic)
+        self.assertEqual(len(self.peer.ports), 1)
+
+    async def test_allowed(self) -> None:
+        """
+        Where private addresses are allowed, third parties' storage nodes are reached in the same way as the operator's.
+        """
+        port = self.listen(self.reactor.listenTCP)
+        connections = Connections(self.reactor, 7.0, allow_private=True)
+        self.addCleanup(lambda: Deferred.fromCoroutine(connections.close()))
+        response = await connections.agents.checked.request(b"GET", b"http://127.0.0.1:%d/" % port)
+        self.assertEqual(await readBody(response), b"x")
+
+    async def test_redirects_are_not_followed(self) -> None:
+        """
+        A storage node that sends us elsewhere has given no answer that is of use, and elsewhere nothing is asked for.
+        """
+        port = self.listen(self.reactor.listenTCP)
+        self.peer.redirect = b"http://127.0.0.1:%d/elsewhere" % port
+        response = await self.agent.request(b"GET", b"http://127.0.0.1:%d/" % port)
+        await readBody(response)
+        self.assertEqual((response.code, len(self.peer.ports)), (302, 1))
 
     async def test_what_is_in_flight_is_bounded(self) -> None:
         """

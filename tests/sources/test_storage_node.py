@@ -4,13 +4,17 @@ Tests for L{distributor.sources.storage_node}, against a storage node in memory.
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.iweb import IAgent, IResponse
+from zope.interface import implementer
 
 from distributor.devnet import Fault
-from distributor.model import ByteRange, StorageNode
-from distributor.sources import Body, SourceError
+from distributor.model import ByteRange, FaultKind, StorageNode
+from distributor.model import Fault as Evidence
+from distributor.sources import Agents, Body, SourceError, StorageNodes
 from tests.upstream import AT_ONCE, TIMEOUT_S, Upstream, payload
 
 CONTENT = payload(1000)
@@ -76,13 +80,40 @@ class FetchTests(SynchronousTestCase):
         self.assertEqual(self.refused(Fault(status=404)), "status 404")
         self.assertEqual(self.refused(Fault(status=500)), "status 500")
         self.assertEqual(self.refused(Fault(redirect="http://node0.example/api/v1/files/7")), "status 302")
-        self.assertEqual(len(self.upstream.requests), 3)
+        self.assertEqual((len(self.upstream.requests), self.upstream.reported), (3, []))
+
+    def test_well(self) -> None:
+        """
+        A node without the object is well; one that answers with any other status is not.
+        """
+        for status, well in ((404, True), (410, True), (403, False), (500, False), (503, False)):
+            self.upstream.nodes[0].faults.always = Fault(status=status)
+            self.assertEqual(self.failureResultOf(self.fetch(), SourceError).value.well, well)
 
     def test_wrong_length(self) -> None:
         """
         A length other than the object's is noticed before a byte is taken.
         """
         self.assertEqual(self.refused(Fault(content_length=999)), "Content-Length 999 for 1000 bytes")
+        self.assertEqual(self.reported, [("wrong_length", "1000", "999")])
+
+    @property
+    def reported(self) -> list[tuple[str, str, str]]:
+        """
+        The evidence against the node: what was wrong, what was expected, and what came.
+        """
+        return [(fault.kind.value, fault.expected, fault.got) for fault in self.upstream.reported]
+
+    def test_evidence(self) -> None:
+        """
+        What is reported names the object, the node and its bucket, and the time.
+        """
+        self.clock.advance(1_700_000_000.0)
+        self.refused(Fault(content_length=999))
+        expected = Evidence(
+            "7", "http://node0.example/", "0", FaultKind.WRONG_LENGTH, "1000", "999", 0, 1_700_000_000.0
+        )
+        self.assertEqual(self.upstream.reported, [expected])
 
     def test_wrong_content_range(self) -> None:
         """
@@ -90,6 +121,7 @@ class FetchTests(SynchronousTestCase):
         """
         for value in ("bytes 11-19/1000", "bytes 10-19/999", "bytes 10-19", "items 10-19/1000", "bytes 10-19/1000, x"):
             self.refused(Fault(content_range=value), 10, 20)
+        self.assertEqual(self.reported, [("wrong_length", "1000", "999")])
 
     def test_unknown_size_in_content_range(self) -> None:
         """
@@ -130,16 +162,38 @@ class FetchTests(SynchronousTestCase):
         Whether an endpoint ends with a slash makes no difference.
         """
         for endpoint in ("http://node0.example", "http://node0.example/", "http://node0.example//"):
-            fetched = self.upstream.client.fetch(StorageNode("0", endpoint), "7", 1000, ByteRange(0, 1000))
+            fetched = self.upstream.client.fetch(StorageNode("0", endpoint, True), "7", 1000, ByteRange(0, 1000))
             result = Deferred.fromCoroutine(fetched)
             self.upstream.flush()
             self.assertEqual(self.successResultOf(result).stop, 1000)
+
+    def test_trusted_or_checked(self) -> None:
+        """
+        Only nodes that the operator named are asked by way of connections that may go anywhere.
+        """
+        asked: list[str] = []
+
+        @implementer(IAgent)
+        class Remembering:
+            def __init__(self, name: str) -> None:
+                self._name = name
+
+            def request(self, *request: object) -> Deferred[IResponse]:
+                asked.append(self._name)
+                return fail(ConnectionRefusedError())
+
+        client = StorageNodes(Agents(Remembering("trusted"), Remembering("checked")), self.clock, "x", TIMEOUT_S, 1)
+        for trusted in (True, False):
+            node = StorageNode("0", "http://a.example/", trusted)
+            fetched = Deferred.fromCoroutine(client.fetch(node, "7", 1000, ByteRange(0, 1000)))
+            self.failureResultOf(fetched, SourceError)
+        self.assertEqual(asked, ["trusted", "checked"])
 
     def test_nonsense_endpoint(self) -> None:
         """
         An endpoint that is no URL is a failure of that node, not of the program.
         """
-        for endpoint in ("", "nonsense", "http://", "http://[::1", "ftp://a/"):
+        for endpoint in ("", "nonsense", "http://", "http://[::1", "ftp://a/", "http://a:0/"):
             fetched = self.upstream.client.fetch(StorageNode("0", endpoint), "7", 1000, ByteRange(0, 1000))
             self.failureResultOf(Deferred.fromCoroutine(fetched), SourceError)
 
@@ -158,31 +212,47 @@ class LearningTests(SynchronousTestCase):
         """
         Who has ignored C{Range} is known for it, under whatever id.
         """
-        self.client.remember_ignoring_ranges(self.one)
+        self.client.standings.remember_ignoring_ranges(self.one)
         renamed = StorageNode("x", self.one.endpoint)
-        self.assertEqual([self.client.ignores_ranges(each) for each in (self.one, renamed, self.other)], [1, 1, 0])
+        self.assertEqual(
+            [self.client.standings.ignores_ranges(each) for each in (self.one, renamed, self.other)], [1, 1, 0]
+        )
 
     def test_lies(self) -> None:
         """
         Lies are counted, and one is enough to be distrusted.
         """
-        self.assertFalse(self.client.distrusts(self.one))
-        self.assertEqual([self.client.lied(self.one) for _ in range(3)], [1, 2, 3])
-        self.assertEqual(self.client.lied(self.other), 1)
-        self.assertTrue(self.client.distrusts(StorageNode("x", self.one.endpoint)))
+        self.assertFalse(self.client.standings.distrusts(self.one))
+        self.assertEqual([self.client.standings.lied(self.one) for _ in range(3)], [1, 2, 3])
+        self.assertEqual(self.client.standings.lied(self.other), 1)
+        self.assertTrue(self.client.standings.distrusts(StorageNode("x", self.one.endpoint)))
 
     def test_rates(self) -> None:
         """
         Of rates the last one counts; the best of several nodes is that of those of which one is known.
         """
-        self.assertIsNone(self.client.best_rate(self.upstream.addresses))
-        self.client.note_rate(self.one, 100.0)
-        self.client.note_rate(self.one, 50.0)
-        self.assertEqual(self.client.best_rate(self.upstream.addresses), 50.0)
-        self.assertIsNone(self.client.best_rate([self.other]))
-        self.client.note_rate(self.other, 70.0)
-        self.assertEqual(self.client.best_rate(self.upstream.addresses), 70.0)
-        self.assertIsNone(self.client.best_rate([]))
+        self.assertIsNone(self.client.standings.best_rate(self.upstream.addresses))
+        self.client.standings.note_rate(self.one, 100.0)
+        self.client.standings.note_rate(self.one, 50.0)
+        self.assertEqual(self.client.standings.best_rate(self.upstream.addresses), 50.0)
+        self.assertIsNone(self.client.standings.best_rate([self.other]))
+        self.client.standings.note_rate(self.other, 70.0)
+        self.assertEqual(self.client.standings.best_rate(self.upstream.addresses), 70.0)
+        self.assertIsNone(self.client.standings.best_rate([]))
+
+    def test_spare_places(self) -> None:
+        """
+        A request that can be done without is made only where nobody waits for a place, and one at a time of so few.
+        """
+        self.assertTrue(self.client.take_spare_place())
+        self.assertFalse(self.client.take_spare_place())
+        taken = [Deferred.fromCoroutine(self.client.take_place()) for _ in range(AT_ONCE)]
+        self.assertEqual([place.called for place in taken], [True] * (AT_ONCE - 1) + [False])
+        self.client.leave_spare_place()
+        self.assertTrue(taken[-1].called)
+        self.assertFalse(self.client.take_spare_place())
+        self.client.leave_place()
+        self.assertTrue(self.client.take_spare_place())
 
     def test_places(self) -> None:
         """

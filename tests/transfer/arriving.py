@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.resource import Resource
 
-from distributor.model import ByteRange, StorageNode
-from distributor.sources import Body, SourceError, StorageNodes
+from distributor.model import ByteRange, Fault, StorageNode
+from distributor.sources import Agents, Body, SourceError, StorageNodes
 
 
 class Answer:
@@ -101,10 +101,14 @@ class ArrivingNodes(StorageNodes):
 
     @ivar answers: of every request, in order.
     @ivar taken: how many places are taken.
+    @ivar reported: the evidence against them.
     """
 
     def __init__(self, clock: Clock, content: bytes, timeout_s: float, at_once: int = 100) -> None:
-        super().__init__(RequestTraversalAgent(Resource()), clock, "distributor/test", timeout_s, at_once)
+        nowhere = RequestTraversalAgent(Resource())
+        self.reported: list[Fault] = []
+        agents = Agents(nowhere, nowhere)
+        super().__init__(agents, clock, "distributor/test", timeout_s, at_once, self.reported.append)
         self._content = content
         self.answers: list[Answer] = []
         self.taken = 0
@@ -112,6 +116,11 @@ class ArrivingNodes(StorageNodes):
     async def take_place(self) -> None:
         await super().take_place()
         self.taken += 1
+
+    def take_spare_place(self) -> bool:
+        taken = super().take_spare_place()
+        self.taken += taken
+        return taken
 
     def leave_place(self) -> None:
         super().leave_place()

@@ -4,6 +4,7 @@ The other side of a segment, for its tests.
 
 from __future__ import annotations
 
+from distributor.model import StorageNode
 from distributor.sources import Body, SourceError
 from distributor.transfer.segment import Segment
 
@@ -11,13 +12,23 @@ from distributor.transfer.segment import Segment
 class Sink:
     """
     Remembers what a segment tells; may pause or stop it at its first byte.
+
+    @ivar alternative: whom to ask as well.
     """
 
     def __init__(self, at_first_byte: str | None = None) -> None:
         self.data = b""
         self.start: int | None = None
         self.ends: list[SourceError | None] = []
+        self.dropped: list[tuple[StorageNode, SourceError]] = []
+        self.alternative: StorageNode | None = None
         self._at_first_byte = at_first_byte
+
+    def segment_alternative(self, segment: Segment) -> StorageNode | None:
+        return self.alternative
+
+    def segment_dropped(self, segment: Segment, node: StorageNode, error: SourceError) -> None:
+        self.dropped.append((node, error))
 
     def segment_answered(self, segment: Segment, body: Body) -> None:
         self.start = body.start

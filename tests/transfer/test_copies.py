@@ -32,12 +32,20 @@ class CopiesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.blamed: list[StorageNode] = []
+        self.parts: list[Extents] = []
+
+    def blame(self, node: StorageNode, part: Extents) -> None:
+        """
+        It gave wrong bytes.
+        """
+        self.blamed.append(node)
+        self.parts.append(part)
 
     def next(self, copies: Copies, brought: Mapping[StorageNode, Extents]) -> StorageNode | None:
         """
         A copy was wrong.
         """
-        return copies.next(brought, self.blamed.append)
+        return copies.next(brought, self.blame)
 
     def test_one_gave_all(self) -> None:
         """
@@ -45,7 +53,7 @@ class CopiesTests(SynchronousTestCase):
         """
         copies = Copies((A, B, C))
         self.assertEqual(self.next(copies, {A: WHOLE}), B)
-        self.assertEqual(self.blamed, [A])
+        self.assertEqual((self.blamed, self.parts), ([A], [WHOLE]))
         self.assertEqual(self.next(copies, {B: WHOLE}), C)
         self.assertEqual(self.next(copies, {C: WHOLE}), None)
         self.assertEqual(self.blamed, [A, B, C])
@@ -68,8 +76,8 @@ class CopiesTests(SynchronousTestCase):
         copies = Copies((A, B, C))
         parts = {A: Extents(((0, 20), (40, 60))), B: Extents(((20, 40), (60, 100)))}
         self.next(copies, parts)
-        copies.tell_apart(Extents(((30, 31), (39, 40), (70, 80))), self.blamed.append)
-        self.assertEqual(self.blamed, [B])
+        copies.tell_apart(Extents(((30, 31), (39, 40), (70, 80))), self.blame)
+        self.assertEqual((self.blamed, self.parts), ([B], [parts[B]]))
 
     def test_all_of_them(self) -> None:
         """
@@ -77,7 +85,7 @@ class CopiesTests(SynchronousTestCase):
         """
         copies = Copies((A, B, C))
         self.next(copies, {A: part(0, 50), B: part(50, 100)})
-        copies.tell_apart(part(49, 51), self.blamed.append)
+        copies.tell_apart(part(49, 51), self.blame)
         self.assertEqual(self.blamed, [A, B])
 
     def test_from_before(self) -> None:
@@ -87,9 +95,9 @@ class CopiesTests(SynchronousTestCase):
         copies = Copies((A,), inherited=True)
         self.assertEqual(self.next(copies, {A: part(50, 100)}), A)
         self.assertEqual(self.blamed, [])
-        copies.tell_apart(part(10, 20), self.blamed.append)
+        copies.tell_apart(part(10, 20), self.blame)
         self.assertEqual(self.blamed, [])
-        copies.tell_apart(part(60, 61), self.blamed.append)
+        copies.tell_apart(part(60, 61), self.blame)
         self.assertEqual(self.blamed, [A])
 
     def test_from_before_alone(self) -> None:

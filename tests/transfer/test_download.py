@@ -488,9 +488,8 @@ class DownloadTests(SynchronousTestCase):
         self.successResultOf(self.run_download(download))
         self.assertTrue(read(reader) == CONTENT)
         self.assertEqual([len(node.requests) for node in self.upstream.nodes], [1, 1])
-        self.assertEqual(
-            [self.upstream.client.distrusts(address) for address in self.upstream.addresses], [True, False]
-        )
+        distrusts = self.upstream.client.standings.distrusts
+        self.assertEqual([distrusts(address) for address in self.upstream.addresses], [True, False])
 
     def test_a_wrong_byte_that_somebody_got(self) -> None:
         """
@@ -525,7 +524,8 @@ class DownloadTests(SynchronousTestCase):
         self.successResultOf(self.run_download(download))
         self.assertTrue(read(reader) == CONTENT)
         self.assertEqual(
-            [self.upstream.client.distrusts(address) for address in self.upstream.addresses], [False, True, False]
+            [self.upstream.client.standings.distrusts(address) for address in self.upstream.addresses],
+            [False, True, False],
         )
 
     def test_nobody_has_a_right_copy(self) -> None:

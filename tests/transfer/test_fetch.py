@@ -82,7 +82,7 @@ class RequestTests(FetchCase):
         """
         A node that has given wrong bytes of anything is asked when no other is left.
         """
-        self.nodes.lied(A)
+        self.nodes.standings.lied(A)
         self.begin(A, B)
         self.last.refuse()
         self.clock.advance(0)
@@ -215,7 +215,7 @@ class IgnoredRangeTests(FetchCase):
         self.clock.advance(0)
         self.assertEqual((len(self.nodes.asked), sum(self.sink.lengths)), (1, SIZE - 500))
         self.assertEqual(self.fetch.arrived.runs, ((0, SIZE),))
-        self.assertTrue(self.nodes.ignores_ranges(A))
+        self.assertTrue(self.nodes.standings.ignores_ranges(A))
 
     def test_from_the_beginning_beside_others(self) -> None:
         """
@@ -285,7 +285,7 @@ class IgnoredRangeTests(FetchCase):
         """
         A node that is known for it is not asked for a part again.
         """
-        self.nodes.remember_ignoring_ranges(A)
+        self.nodes.standings.remember_ignoring_ranges(A)
         self.sink.wanted = [Reading(3_000_000, SIZE), Reading(1_000_000, 1_100_000)]
         self.begin(A, B)
         self.assertEqual({node for node, _, _ in self.nodes.asked}, {"b"})

@@ -186,7 +186,7 @@ class CrawlTests(FetchCase):
         """
         A segment of A, while B is known to have given C{best} bytes per second.
         """
-        self.nodes.note_rate(B, best)
+        self.nodes.standings.note_rate(B, best)
         self.begin(A, B)
         self.last.accept()
         return self.last
@@ -251,14 +251,14 @@ class CrawlTests(FetchCase):
         self.last.accept()
         self.last.give(SIZE // 2)
         self.clock.advance(0.5)
-        self.assertIs(self.nodes.best_rate([B]), None)
+        self.assertIs(self.nodes.standings.best_rate([B]), None)
         self.last.give_all()
-        self.assertEqual(self.nodes.best_rate([B]), 2 * SIZE)
+        self.assertEqual(self.nodes.standings.best_rate([B]), 2 * SIZE)
         self.begin(C, arrived=Extents(((1000, SIZE),)))
         self.last.accept()
         self.clock.advance(0.5)
         self.last.give_all()
-        self.assertIs(self.nodes.best_rate([C]), None)
+        self.assertIs(self.nodes.standings.best_rate([C]), None)
 
     def test_not_so_slow(self) -> None:
         """
@@ -273,7 +273,7 @@ class CrawlTests(FetchCase):
         """
         A node is not measured by itself.
         """
-        self.nodes.note_rate(A, 1_000_000)
+        self.nodes.standings.note_rate(A, 1_000_000)
         self.begin(A)
         self.last.accept()
         self.read((0, SIZE))
@@ -287,7 +287,7 @@ class CrawlTests(FetchCase):
         self.begin(A, B)
         self.last.accept()
         self.trickle(self.last, 6)
-        rate = self.nodes.best_rate([A])
+        rate = self.nodes.standings.best_rate([A])
         assert rate is not None
         self.assertTrue(9_000 <= rate <= 11_000, rate)
 
@@ -295,7 +295,7 @@ class CrawlTests(FetchCase):
         """
         Nodes that were fast once are not exchanged for each other for ever.
         """
-        self.nodes.note_rate(A, 1_000_000)
+        self.nodes.standings.note_rate(A, 1_000_000)
         slow = self.crawl()
         self.read((0, SIZE))
         self.trickle(slow, 5)

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.cache import Allocation
-from distributor.model import ByteRange, DataObject, Listing, StorageNode
+from distributor.model import ByteRange, DataObject, FaultKind, Listing, StorageNode
 from distributor.observe import Sparse
 from distributor.transfer import Download, DownloadReader
 from distributor.transfer.download import RECORD_EVERY_S
@@ -172,7 +172,7 @@ class WithheldTests(FillingCase):
         self.begin(A, B, read=False)
         [rest] = self.nodes.answers
         rest.accept()
-        self.nodes.note_rate(B, 1_000_000_000)
+        self.nodes.standings.note_rate(B, 1_000_000_000)
         reader = self.read(ByteRange(SIZE - 1, SIZE))
         self.answer()
         waiting = reader.wait(SIZE - 1)
@@ -197,23 +197,48 @@ class BlameTests(FillingCase):
         """
         Who is.
         """
-        return [node.id for node in (A, B, C) if self.nodes.distrusts(node)]
+        return [node.id for node in (A, B, C) if self.nodes.standings.distrusts(node)]
 
     def test_what_came_again_is_not_its(self) -> None:
         """
         A node that ignored C{Range} is not blamed for what was there before it came.
         """
         self.begin(A, B, C)
-        self.nodes.remember_ignoring_ranges(C)
+        self.nodes.standings.remember_ignoring_ranges(C)
         self.answer(MIB, content=spoilt(5)).break_off()
         self.clock.advance(0)
-        self.nodes.remember_ignoring_ranges(A)
+        self.nodes.standings.remember_ignoring_ranges(A)
         self.answer(whole=True)
         self.assertEqual([node for node, _, _ in self.nodes.asked], ["a", "b", "c"])
         self.assertEqual(self.distrusted(), [])
         self.answer()
         self.successResultOf(self.over)
         self.assertEqual(self.distrusted(), ["a"])
+        # What it gave hashes to something only together with what others gave.
+        self.assertEqual(self.evidence, [("a", FaultKind.WRONG_HASH, str(hash_of(CONTENT)), "", MIB)])
+
+    @property
+    def evidence(self) -> list[tuple[str, FaultKind, str, str, int]]:
+        """
+        That of wrong bytes: against whom, what was expected, what came, and how many bytes.
+        """
+        return [
+            (fault.bucket, fault.kind, fault.expected, fault.got, fault.bytes)
+            for fault in self.nodes.reported
+            if fault.kind is FaultKind.WRONG_HASH
+        ]
+
+    def test_one_that_gave_all(self) -> None:
+        """
+        The evidence against a node that gave all of a wrong copy tells what that hashes to.
+        """
+        self.begin(A, B)
+        wrong = spoilt(5)
+        self.answer(content=wrong)
+        self.answer()
+        self.successResultOf(self.over)
+        expected, got = str(hash_of(CONTENT)), str(hash_of(wrong))
+        self.assertEqual(self.evidence, [("a", FaultKind.WRONG_HASH, expected, got, SIZE)])
 
     def test_a_second_copy_that_does_not_come(self) -> None:
         """
@@ -248,7 +273,7 @@ class BlameTests(FillingCase):
         self.assertEqual(self.nodes.asked, [("a", 0, SIZE), ("a", MIB, SIZE), ("a", 0, SIZE)])
         self.answer()
         self.successResultOf(self.over)
-        self.assertEqual((self.distrusted(), self.reader.available(0)), ([], SIZE))
+        self.assertEqual((self.distrusted(), self.evidence, self.reader.available(0)), ([], [], SIZE))
 
 
 class RecordTests(FillingCase):

@@ -14,7 +14,8 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.devnet import Cut, Ending, Fault
-from distributor.model import ByteRange, ContentMismatch, SourcesFailed
+from distributor.devnet.faults import flipped
+from distributor.model import ByteRange, ContentMismatch, FaultKind, SourcesFailed
 from distributor.transfer import HashLine, Passage, feed
 from tests.stored import in_thread
 from tests.transfer.test_disk_writer import Jobs
@@ -152,6 +153,35 @@ class PassageTests(SynchronousTestCase):
             self.failureResultOf(self.hashed_later(), ContentMismatch)
             self.assertEqual(len(self.transport.value()), len(CONTENT) - 1)
 
+    def test_evidence(self) -> None:
+        """
+        A node that gave all of what passed through wrongly is reported, with what that hashes to; one that gave a part
+        is not, since it need not have been that part.
+        """
+        self.upstream.nodes[0].faults.next.append(Fault(flip_at=5))
+        self.failureResultOf(self.hashed_later(), ContentMismatch)
+        [evidence] = self.upstream.reported
+        wrong = self.upstream.listing_of(flipped(CONTENT, 0, 5)).object.content_hash
+        self.assertEqual((evidence.kind, evidence.bucket, evidence.bytes), (FaultKind.WRONG_HASH, "0", len(CONTENT)))
+        expected = str(self.upstream.listing.object.content_hash)
+        self.assertEqual((evidence.expected, evidence.got), (expected, str(wrong)))
+        for node in self.upstream.nodes:
+            node.faults.next.append(Fault(flip_at=200_000))
+        self.failureResultOf(self.hashed_later(100_000), ContentMismatch)
+        self.assertEqual(self.upstream.reported, [evidence])
+
+    def test_slow_to_answer(self) -> None:
+        """
+        Where the first node takes its time, another one is asked as well, and passes.
+        """
+        self.upstream.nodes[0].faults.always = Fault(hang=True)
+        sent = self.sent(self.passage())
+        self.clock.advance(1.0)
+        self.upstream.flush()
+        self.assertIsNone(self.successResultOf(sent))
+        self.assertTrue(self.transport.value() == CONTENT)
+        self.assertEqual(self.upstream.ranges, [None, None])
+
     def test_a_wrong_byte_behind_a_known_beginning(self) -> None:
         """
         A run that goes on where something else left off is verified together with that.
@@ -180,7 +210,8 @@ class PassageTests(SynchronousTestCase):
         passage = self.passage(len(CONTENT) - 1)
         self.assertIsNone(self.successResultOf(self.sent(passage)))
         self.assertEqual(self.transport.value(), CONTENT[-1:])
-        self.upstream.nodes[0].faults.next.append(Fault(flip_at=len(CONTENT) - 1))
+        for node in self.upstream.nodes:
+            node.faults.next.append(Fault(flip_at=len(CONTENT) - 1))
         self.failureResultOf(self.ready(self.passage(len(CONTENT) - 1)), ContentMismatch)
 
     def test_media_type(self) -> None:

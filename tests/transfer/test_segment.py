@@ -4,11 +4,13 @@ Tests for L{distributor.transfer.segment}, against a storage node in memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.devnet import Cut, Ending, Fault
-from distributor.model import ByteRange
+from distributor.model import ByteRange, FaultKind
 from distributor.transfer.segment import Segment
 from tests.transfer.segment_sink import Sink
 from tests.upstream import AT_ONCE, TIMEOUT_S, Upstream, payload
@@ -84,6 +86,35 @@ class SegmentTests(SynchronousTestCase):
             self.assertTrue(sink.data == CONTENT[:100_000])
             [error] = sink.ends
             self.assertIn("broke off at 100000 of 300000", str(error))
+            evidence = self.upstream.reported.pop()
+            self.assertEqual(
+                (evidence.kind, evidence.expected, evidence.got), (FaultKind.EARLY_END, "300000", "100000")
+            )
+            self.assertEqual((evidence.object_id, evidence.bucket, evidence.bytes), ("7", "0", 100_000))
+        self.assertEqual(self.upstream.reported, [])
+
+    def test_standing(self) -> None:
+        """
+        It is remembered of the node whether it brought what it was to; one that was stopped in the middle had brought
+        what there was time for.
+        """
+        [told] = self.after(lambda: self.segment(Sink(), fault=Fault(cut=Cut(100_000, Ending.CLOSE))))
+        self.assertEqual((told["failures"], told["breaker"]), (1, "closed"))
+        self.assertIn("broke off", str(told["lastError"]))
+        self.after(lambda: self.segment(Sink(), fault=Fault(status=500)))
+        [told] = self.after(lambda: self.segment(Sink(), fault=Fault(status=500)))
+        self.assertEqual((told["failures"], told["breaker"]), (3, "open"))
+        [told] = self.after(lambda: self.segment(Sink(), fault=Fault()))
+        self.assertEqual((told["failures"], told["breaker"]), (3, "closed"))
+
+    def after(self, begin: Callable[[], Segment]) -> list[dict[str, object]]:
+        """
+        What is known of the node when a segment is over.
+        """
+        begin()
+        self.clock.advance(1)
+        self.upstream.flush()
+        return self.upstream.client.standings.explain(self.upstream.addresses)
 
     def test_silence(self) -> None:
         """
@@ -97,6 +128,8 @@ class SegmentTests(SynchronousTestCase):
         [error] = sink.ends
         assert error is not None
         self.assertTrue(error.timed_out)
+        # It might have gone on.
+        self.assertEqual(self.upstream.reported, [])
 
     def test_refused(self) -> None:
         """

@@ -4,6 +4,7 @@ Tests for L{distributor.transfer.segment}: pausing, holding, bounding and stoppi
 
 from __future__ import annotations
 
+from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IProtocol
@@ -12,9 +13,10 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone
+from twisted.web.resource import Resource
 
-from distributor.model import ByteRange, StorageNode
-from distributor.sources import Body
+from distributor.model import ByteRange, Fault, FaultKind, StorageNode
+from distributor.sources import Agents, Body, StorageNodes
 from distributor.transfer.segment import Segment
 from tests.transfer.segment_sink import Sink
 from tests.upstream import TIMEOUT_S
@@ -22,25 +24,27 @@ from tests.upstream import TIMEOUT_S
 WHOLE = ByteRange(0, 100)
 
 
-class Arriving:
+class Arriving(StorageNodes):
     """
     Stands for storage nodes: an answer whose bytes come when the test says so.
     """
 
-    timeout_s = TIMEOUT_S
-
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        nowhere = RequestTraversalAgent(Resource())
+        self.reported: list[Fault] = []
+        agents = Agents(nowhere, nowhere)
+        super().__init__(agents, clock, "distributor/test", TIMEOUT_S, 1, self.reported.append)
         self.transport = StringTransport()
         self.protocol: IProtocol | None = None
-        self.places = 1
         self.head: Deferred[None] | None = None
         self.body: ByteRange | None = None
 
-    async def take_place(self) -> None:
-        self.places -= 1
-
-    def leave_place(self) -> None:
-        self.places += 1
+    @property
+    def places(self) -> int:
+        """
+        How many are left.
+        """
+        return self._places.tokens
 
     async def fetch(self, node: StorageNode, object_id: str, size: int, wanted: ByteRange) -> Body:
         if self.head is not None:
@@ -68,7 +72,7 @@ class FlowTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.nodes = Arriving()
+        self.nodes = Arriving(self.clock)
         self.addCleanup(lambda: self.assertEqual((self.clock.getDelayedCalls(), self.nodes.places), ([], 1)))
 
     def segment(self, sink: Sink, wanted: ByteRange = WHOLE, arrive: int = 10) -> Segment:
@@ -76,7 +80,7 @@ class FlowTests(SynchronousTestCase):
         One of whose bytes ten have come.
         """
         address = StorageNode("0", "http://node0.example/")
-        segment = Segment(self.nodes, address, "7", 100, wanted, sink, self.clock)  # type: ignore[arg-type]
+        segment = Segment(self.nodes, address, "7", 100, wanted, sink, self.clock)
         segment.start()
         if arrive:
             self.nodes.arrive(bytes(arrive))
@@ -139,6 +143,8 @@ class FlowTests(SynchronousTestCase):
         self.segment(sink)
         self.nodes.arrive(bytes(91))
         self.assertEqual((len(sink.data), [str(end) for end in sink.ends]), (10, ["1 bytes too many"]))
+        [evidence] = self.nodes.reported
+        self.assertEqual((evidence.kind, evidence.expected, evidence.got), (FaultKind.WRONG_LENGTH, "100", "101"))
 
     def test_a_connection_that_was_read_to_its_end_stays_open(self) -> None:
         """
