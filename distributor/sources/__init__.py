@@ -9,5 +9,6 @@ from distributor.sources.connections import Connections
 from distributor.sources.race import Won
 from distributor.sources.round import Round
 from distributor.sources.storage_node import Agents, StorageNodes
+from distributor.sources.versions import VersionChecks
 
-__all__ = ["Agents", "Body", "Connections", "Round", "SourceError", "StorageNodes", "Won"]
+__all__ = ["Agents", "Body", "Connections", "Round", "SourceError", "StorageNodes", "VersionChecks", "Won"]
