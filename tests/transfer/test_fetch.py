@@ -78,6 +78,21 @@ class RequestTests(FetchCase):
         self.read((1_000_000, 1_100_000), (2_000_000, 2_100_000), (3_000_000, 3_100_000))
         self.assertEqual([node for node, _, _ in self.nodes.asked], ["a", "b", "a", "b"])
 
+    def test_stays_with_one(self) -> None:
+        """
+        One after another they are asked of the same node, though another one has never been asked for anything: it is
+        tried with another object.
+        """
+        self.begin(A, B, arrived=Extents(((1000, 2000),)))
+        self.last.accept()
+        self.last.give_all()
+        self.clock.advance(0)
+        self.last.accept()
+        self.last.give_all()
+        self.fetch.stop()
+        self.begin(A, B)
+        self.assertEqual(self.nodes.asked, [("a", 0, 1000), ("a", 2000, SIZE), ("b", 0, SIZE)])
+
     def test_distrusted_last(self) -> None:
         """
         A node that has given wrong bytes of anything is asked when no other is left.

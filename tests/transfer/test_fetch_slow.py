@@ -45,6 +45,8 @@ class SlowAnswerTests(FetchCase):
         self.assertEqual((first.dropped, self.nodes.taken), (True, 1))
         self.assertEqual([segment.node for segment in self.fetch.segments.values()], [B])
         second.give_all()
+        # It had a second for that, since it was asked.
+        self.assertEqual(self.nodes.standings.best_rate([B]), SIZE)
         self.clock.advance(100)
         self.assertEqual((len(self.nodes.asked), list(self.fetch.brought)), (2, [B]))
         self.assertTrue(self.sink.got == CONTENT)

@@ -135,6 +135,17 @@ class FlowTests(SynchronousTestCase):
         self.nodes.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual((len(sink.data), sink.ends, self.nodes.transport.disconnecting), (10, [], True))
 
+    def test_stopped_is_not_failed(self) -> None:
+        """
+        A node of which bytes have come when it is stopped did what it could; of one that had no time for any, that
+        tells nothing.
+        """
+        for arrive, failures in ((0, 1), (10, 0)):
+            address = StorageNode("0", "http://node0.example/")
+            self.nodes.standings.failed(address, "refused")
+            self.segment(Sink(), arrive=arrive).stop()
+            self.assertEqual(self.nodes.standings.of(address).breaker.failures, failures)
+
     def test_bytes_behind_the_end(self) -> None:
         """
         More bytes than the answer's head promised are an error, and none of them is taken.
