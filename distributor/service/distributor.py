@@ -157,6 +157,8 @@ class Distributor(Service):
         if not self.running:
             return
         self._chores.every(_FLUSH_EVERY_S, "writing access marks", self._store.flush)
+        every_s = self._config.intervals.check_storage_node_response_times_s
+        self._chores.every(every_s, "checking storage nodes", self._parts.version_checks.check)
         if self._at_terminal:
             self._chores.every(_TELL_EVERY_S, "telling of downloads", self._tell_progress)
         self._door.open()
@@ -216,6 +218,7 @@ class Distributor(Service):
             self._catching_up.cancel()
         await self._downloads.stop()
         self._chores.stop()
+        self._parts.version_checks.stop()
         await self._store.stop()
         await self._parts.connections.close()
         self._parts.threads.stop()

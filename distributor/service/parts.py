@@ -19,7 +19,7 @@ from distributor.config import Config, Directories
 from distributor.model import InThread, P, T
 from distributor.node import Node
 from distributor.observe import Sparse
-from distributor.sources import Connections, StorageNodes
+from distributor.sources import Connections, StorageNodes, VersionChecks
 from distributor.transfer import Backlog, Downloads
 
 #: Threads that wait for a disk: enough to keep a few devices busy, few enough not to fight over two cores.
@@ -86,13 +86,16 @@ class Parts:
         index = Index(index_path, self.threads.sqlite)
         self.store = Store(directories.assets, index, limits.storage_bytes, in_thread, reactor.seconds)
         timeout_s = limits.outbound_requests_timeout_s
-        self.connections = Connections(reactor, timeout_s, allow_private=False)
+        self.connections = Connections(reactor, timeout_s, allow_private=config.sources.allow_private_addresses)
         self.storage_nodes = StorageNodes(
             self.connections.agents,
             reactor,
             f"distributor/{__version__}",
             timeout_s,
             limits.max_concurrent_outbound_connections,
+        )
+        self.version_checks = VersionChecks(
+            self.storage_nodes, reactor, config.intervals.check_storage_node_response_times_s
         )
         trouble = Sparse(reactor, Logger("distributor.trouble"))
         at_once = limits.max_concurrent_storage_node_downloads
