@@ -6,18 +6,22 @@ May import C{observe} and C{model}.
 
 from distributor.cache.allocation import Allocation
 from distributor.cache.directories import DirectoryLock, lock_directories
+from distributor.cache.disk import Disk
 from distributor.cache.index import Index, Mark, Row, check_index
 from distributor.cache.inventory import Entry
-from distributor.cache.open_file import OpenFile, StoredReader
+from distributor.cache.open_file import MOST_SPARE, OpenFile, OpenFiles, StoredReader
 from distributor.cache.store import Store
 
 __all__ = [
+    "MOST_SPARE",
     "Allocation",
     "DirectoryLock",
+    "Disk",
     "Entry",
     "Index",
     "Mark",
     "OpenFile",
+    "OpenFiles",
     "Row",
     "Store",
     "StoredReader",

@@ -94,6 +94,12 @@ class OpenFiles:
         """
         return self._files.get(object_id)
 
+    def in_use(self) -> list[str]:
+        """
+        The ids of the objects whose files somebody uses.
+        """
+        return list(self._files)
+
     def open_now(self, object_id: str) -> OpenFile | None:
         """
         Share the file of an object, if it is open already; whoever gets it is one of its users.

@@ -10,13 +10,11 @@ from typing import Protocol as TypingProtocol
 from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 
-from distributor.cache import Entry, Store, StoredReader
+from distributor.cache import Store
 from distributor.model import (
     ByteRange,
     CacheState,
-    ContentHash,
     DataObject,
-    DiskFailed,
     InThread,
     IReader,
     Listing,
@@ -25,6 +23,7 @@ from distributor.model import (
 )
 from distributor.node.opened import Found, Opened
 from distributor.node.passages import Passages
+from distributor.node.shelf import Shelf
 from distributor.observe import Sparse
 from distributor.sources import StorageNodes
 from distributor.transfer import Downloads, Passage
@@ -42,7 +41,7 @@ class Catalogue(TypingProtocol):
         """
 
 
-class Node:
+class Node(Shelf):
     """
     Brings the store, the downloads, the catalogue and the storage nodes together.
     """
@@ -67,14 +66,12 @@ class Node:
         @param patience_s: for how long a reader waits for its first byte.
         @param most_passages: how many answers may be passed through at once.
         """
+        super().__init__(store, in_thread, trouble, largest_cached)
         self._store = store
         self._downloads = downloads
         self._catalogue = catalogue
         self._passages = Passages(storage_nodes, clock, in_thread, patience_s, most_passages)
         self._clock = clock
-        self.in_thread = in_thread
-        self._largest_cached = largest_cached
-        self.trouble = trouble
 
     async def find(self, object_id: str) -> Found:
         """
@@ -85,7 +82,7 @@ class Node:
         @raise ObjectNotAccepted: it has not been uploaded yet.
         @raise CatalogueUnavailable: nothing is known of it, and the catalogue cannot say.
         """
-        entry = self._store.get(object_id)
+        entry = self.stored(object_id)
         if entry is not None:
             return self.found(object_id, entry)
         download = self._downloads.get(object_id)
@@ -95,19 +92,6 @@ class Node:
         listing = await self.lookup(object_id)
         took_s = self._clock.seconds() - began
         return Found(listing.object, self._cold_state(listing.object), listing.object.type, listing, took_s)
-
-    def stored(self, object_id: str) -> Entry | None:
-        """
-        A complete object, to be served from the disk.
-        """
-        return self._store.get(object_id)
-
-    def found(self, object_id: str, entry: Entry) -> Found:
-        """
-        What there is to know of a complete object.
-        """
-        known = DataObject(object_id, entry.size, ContentHash.parse(entry.content_hash), entry.type)
-        return Found(known, CacheState.HIT, entry.type)
 
     def _cold_state(self, object: DataObject) -> CacheState:
         """
@@ -129,11 +113,14 @@ class Node:
             raise ObjectNotAccepted(object_id)
         return listing
 
-    def keeps(self, object: DataObject) -> bool:
+    async def listed(self, object_id: str) -> Found:
         """
-        Whether an object goes to the store, and is not passed through for its size.
+        What the catalogue says, for an answer that is to be passed through.
+
+        @raise DistributorError: as L{lookup}.
         """
-        return self._largest_cached is None or object.size <= self._largest_cached
+        listing = await self.lookup(object_id)
+        return Found(listing.object, CacheState.MISS, listing.object.type, listing)
 
     async def open(self, found: Found, ranges: Sequence[ByteRange]) -> Opened:
         """
@@ -165,58 +152,6 @@ class Node:
             return Opened(self, found, CacheState.MISS, None, None)
         state = self._cold_state(found.object)
         return Opened(self, found, state, self._downloads.start(listing, ranges), None)
-
-    def open_now(self, object_id: str, entry: Entry) -> IReader | None:
-        """
-        The reader of a complete object, if its file is open already. The caller closes it.
-        """
-        file = self._store.files.open_now(object_id)
-        if file is None:
-            return None
-        self._store.touch(object_id)
-        return StoredReader(file, entry.size)
-
-    def lend(self, object_id: str) -> int | None:
-        """
-        The descriptor of a complete object, if its file is open already; to be used at once, and for nothing later.
-        Whoever has used it calls L{touch}.
-        """
-        return self._store.files.lend(object_id)
-
-    def touch(self, object_id: str) -> None:
-        """
-        A complete object has been read.
-        """
-        self._store.touch(object_id)
-
-    def opened(self, found: Found, reader: IReader) -> Opened:
-        """
-        A complete object that is being read, with the storage nodes behind it.
-        """
-        return Opened(self, found, CacheState.HIT, reader, found.type)
-
-    def unreadable(self, object_id: str, error: Exception) -> None:
-        """
-        The file of a complete object could not be read.
-        """
-        self._store.files.distrust(object_id)
-        self.trouble.error("object {id} cannot be read: {error}", id=object_id, error=error)
-
-    async def open_stored(self, found: Found) -> Opened | None:
-        """
-        Open a complete object; L{None} if it is not there, or cannot be opened. The caller closes what it gets.
-        """
-        object_id = found.object.id
-        entry = self._store.get(object_id)
-        if entry is None:
-            return None
-        try:
-            reader = await self._store.open(object_id)
-        except (LookupError, DiskFailed) as error:
-            self.trouble.error("object {id} cannot be opened: {error}", id=object_id, error=error)
-            return None
-        self._store.touch(object_id)
-        return Opened(self, found, CacheState.HIT, reader, entry.type)
 
     async def wait(self, reader: IReader, offset: int) -> None:
         """

@@ -15,7 +15,7 @@ from twisted.web.http import Request
 
 from distributor.delivery import deliver
 from distributor.model import ByteRange, CacheState, DistributorError, ObjectNotFound, is_object_id
-from distributor.node import Found, Node, Opened
+from distributor.node import Found, Opened, Shelf
 from distributor.observe import ACCESS_FORMAT
 from distributor.web import errors
 from distributor.web.answer import Answer, Facts, answer, select
@@ -51,7 +51,7 @@ class Assets:
     Answers requests for assets, from what the node has.
     """
 
-    def __init__(self, node: Node, gate: Gate, clock: IReactorTime) -> None:
+    def __init__(self, node: Shelf, gate: Gate, clock: IReactorTime) -> None:
         self._node = node
         self._gate = gate
         self._clock = clock
@@ -88,7 +88,7 @@ class _Visit:
 
     _log = Logger()
 
-    def __init__(self, request: Request, asked: AssetRequest, node: Node, clock: IReactorTime) -> None:
+    def __init__(self, request: Request, asked: AssetRequest, node: Shelf, clock: IReactorTime) -> None:
         self._request = request
         self._asked = asked
         self._node = node

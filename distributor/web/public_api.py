@@ -5,7 +5,7 @@ The public API: Klein routes, each of them thin.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 
 from klein import Klein
@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from distributor.model import DistributorError
 from distributor.web import errors
 from distributor.web.asset import Assets, new_request_id, write_head
 from distributor.web.asset_request import field_value, request_id
@@ -22,7 +23,8 @@ from distributor.web.headers import Headers, api_headers, preflight_headers
 BASE = "/api/v1"
 _READ = ["GET", "HEAD"]
 
-Facts = Callable[[], Mapping[str, object]]
+#: What is shown of the whole node: known here, or asked of the process that knows.
+Facts = Callable[[], Mapping[str, object] | Awaitable[Mapping[str, object]]]
 
 
 class PublicApi:
@@ -68,19 +70,19 @@ class PublicApi:
 
     @app.route(f"{BASE}/status", methods=_READ)
     @app.route(f"{BASE}/status/", methods=_READ)
-    def status(self, request: Request) -> bytes:
-        return _json(request, 200, self._status())
+    async def status(self, request: Request) -> bytes:
+        return await _facts(request, self._status)
 
     @app.route(f"{BASE}/buckets", methods=_READ)
     @app.route(f"{BASE}/buckets/", methods=_READ)
-    def buckets(self, request: Request) -> bytes:
-        return _json(request, 200, self._buckets())
+    async def buckets(self, request: Request) -> bytes:
+        return await _facts(request, self._buckets)
 
     @app.route(f"{BASE}/downloads", methods=_READ)
-    def downloads(self, request: Request) -> bytes:
+    async def downloads(self, request: Request) -> bytes:
         if self._downloads is None:
             return error_answer(request, errors.ROUTE_NOT_FOUND)
-        return _json(request, 200, self._downloads())
+        return await _facts(request, self._downloads)
 
     @app.route(f"{BASE}/openapi.json", methods=_READ)
     def openapi(self, request: Request) -> bytes:
@@ -142,6 +144,15 @@ def _body(request: Request, status: int, type: str, body: bytes, more: Headers =
     )
     write_head(request, status, headers)
     return body
+
+
+async def _facts(request: Request, facts: Facts) -> bytes:
+    value = facts()
+    try:
+        known = value if isinstance(value, Mapping) else await value
+    except DistributorError as error:
+        return error_answer(request, errors.error_for(error))
+    return _json(request, 200, known)
 
 
 def _json(request: Request, status: int, value: Mapping[str, object]) -> bytes:

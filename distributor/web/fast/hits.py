@@ -10,7 +10,7 @@ from time import time
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import datetimeToString
 
-from distributor.node import Node
+from distributor.node import Shelf
 from distributor.observe import AccessLog
 from distributor.web.asset_request import asset_request
 from distributor.web.fast.head import plain_head
@@ -40,7 +40,7 @@ class Hits:
     @ivar scratch: where an answer is put together that has gone out before anything else happens.
     """
 
-    def __init__(self, node: Node, gate: Gate, clock: IReactorTime, access: AccessLog) -> None:
+    def __init__(self, node: Shelf, gate: Gate, clock: IReactorTime, access: AccessLog) -> None:
         self._prepared: dict[str, Prepared] = {}
         self._decided: dict[bytes, Decided] = {}
         self._second = 0
