@@ -22,6 +22,7 @@ ROOMS = (
     "service",
     "config",
     "web",
+    "workers",
     "node",
     "delivery",
     "transfer",

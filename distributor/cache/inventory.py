@@ -4,7 +4,7 @@ What is in the store, and the bytes that it takes: in memory, without a file or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from attrs import field, frozen
@@ -109,6 +109,30 @@ class Inventory:
         self._reserved = 0
         self._leaving = 0
         self._held = 0
+        self._watchers: list[Callable[[str], object]] = []
+
+    def watch(self, changed: Callable[[str], object]) -> None:
+        """
+        Have C{changed} called with the id of each complete object that comes or goes.
+        """
+        self._watchers.append(changed)
+
+    def unwatch(self, changed: Callable[[str], object]) -> None:
+        """
+        The opposite.
+        """
+        self._watchers.remove(changed)
+
+    def _tell(self, object_id: str, item: Item) -> None:
+        if isinstance(item, Entry):
+            for changed in self._watchers:
+                changed(object_id)
+
+    def complete(self) -> list[str]:
+        """
+        The ids of all complete objects.
+        """
+        return [object_id for object_id, item in self._wanted.items() if isinstance(item, Entry)]
 
     @property
     def entry_count(self) -> int:
@@ -194,6 +218,7 @@ class Inventory:
         self._wanted[object_id] = item
         if isinstance(item, Partial):
             self._partial_count += 1
+        self._tell(object_id, item)
 
     def take(self, object_id: str) -> Item | None:
         """
@@ -208,6 +233,7 @@ class Inventory:
         elif isinstance(item, Partial):
             self._partial_count -= 1
         self._kept -= item.occupied
+        self._tell(object_id, item)
         return item
 
     def touch(self, object_id: str) -> bool:

@@ -69,12 +69,12 @@ class Ledger:
                         self._owed[object_id] = row
         return succeeded
 
-    def touch(self, object_id: str, now: float) -> None:
+    def touch(self, object_id: str, now: float, times: int = 1) -> None:
         """
-        Mark an access, to be written with the next L{flush}.
+        Mark an access, or so many at once, to be written with the next L{flush}.
         """
         mark = self._marks.get(object_id)
-        self._marks[object_id] = Mark(object_id, now, mark.hits + 1 if mark is not None else 1)
+        self._marks[object_id] = Mark(object_id, now, times + (mark.hits if mark is not None else 0))
 
     async def flush(self) -> None:
         """

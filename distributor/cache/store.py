@@ -147,12 +147,31 @@ class Store:
         """
         return self._inventory.get(object_id)
 
-    def touch(self, object_id: str) -> None:
+    def complete(self) -> list[str]:
         """
-        An object is being read: it is the last to be evicted from now on. One that is not there is no matter.
+        The ids of all complete objects.
+        """
+        return self._inventory.complete()
+
+    def watch(self, changed: Callable[[str], object]) -> None:
+        """
+        Have C{changed} called with the id of each complete object that comes or goes.
+        """
+        self._inventory.watch(changed)
+
+    def unwatch(self, changed: Callable[[str], object]) -> None:
+        """
+        The opposite.
+        """
+        self._inventory.unwatch(changed)
+
+    def touch(self, object_id: str, times: int = 1) -> None:
+        """
+        An object is being read, or has been, so often: it is the last to be evicted from now on. One that is not there
+        is no matter.
         """
         if self._inventory.touch(object_id):
-            self._ledger.touch(object_id, self._seconds())
+            self._ledger.touch(object_id, self._seconds(), times)
 
     async def flush(self) -> None:
         """

@@ -17,6 +17,7 @@ from distributor.config.load import (
     parse_config,
     standalone_config,
     with_port,
+    with_workers,
 )
 from distributor.config.locations import Directories, directories
 from distributor.config.values import (
@@ -60,4 +61,5 @@ __all__ = [
     "report",
     "standalone_config",
     "with_port",
+    "with_workers",
 ]

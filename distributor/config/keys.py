@@ -285,6 +285,12 @@ KEYS = (
         buckets(),
         "The distribution buckets whose objects this node serves; ``all`` is the same as nothing.",
     ),
+    Setting(
+        "workers",
+        integer(1, 64),
+        "How many processes share the ports: about as many as there are processor cores to spare.",
+        1,
+    ),
     Setting("workerId", integer(0), "The worker whose buckets this node serves, where ``buckets`` is absent."),
     Setting(
         "keys",

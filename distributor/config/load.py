@@ -125,6 +125,14 @@ def with_port(config: Config, port: int, origin: str) -> Config:
     return evolve(config, public_api=evolve(config.public_api, port=port), rows={**config.rows, "publicApi.port": row})
 
 
+def with_workers(config: Config, number: int, origin: str) -> Config:
+    """
+    The same with another number of processes.
+    """
+    row = Effective(key="workers", value=number, origin=origin)
+    return evolve(config, workers=number, rows={**config.rows, "workers": row})
+
+
 @frozen
 class _Bases:
     """
@@ -196,6 +204,7 @@ class _Values:
             catalogue=Catalogue(manifest=self.path("catalogue.manifest")),
             buckets=self["buckets"],
             worker_id=self["workerId"],
+            workers=self["workers"],
             rows={key.path: self.row(key.path) for key in KEYS if key.path in self._placed or not key.idle},
         )
 

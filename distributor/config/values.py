@@ -186,5 +186,6 @@ class Config:
     catalogue: Catalogue
     buckets: tuple[str | int, ...] | None = None
     worker_id: int | None = None
+    workers: int = 1
     notices: tuple[str, ...] = field(default=(), eq=False)
     rows: Mapping[str, Effective] = field(factory=dict, eq=False, repr=False)

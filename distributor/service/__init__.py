@@ -5,6 +5,8 @@ The only place that knows all rooms below; may import any of them.
 """
 
 from distributor.service.distributor import Distributor
+from distributor.service.inherited import Inherited
 from distributor.service.trouble import CannotStart, why
+from distributor.service.worker import WorkerService
 
-__all__ = ["CannotStart", "Distributor", "why"]
+__all__ = ["CannotStart", "Distributor", "Inherited", "WorkerService", "why"]

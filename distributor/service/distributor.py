@@ -5,7 +5,7 @@ The node as a service: its start, its chores and its end.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -28,6 +28,7 @@ from distributor.web.asset import Assets
 from distributor.web.fast.hits import Hits
 from distributor.web.public_api import PublicApi
 from distributor.web.site import PublicSite
+from distributor.workers import Crew, Shared
 
 #: How far access marks may be behind; they only decide what is evicted first.
 _FLUSH_EVERY_S = 10.0
@@ -62,6 +63,7 @@ class Distributor(Service):
         environ: Mapping[str, str],
         announce: Callable[[list[IListeningPort]], None],
         give_up: Callable[[str], None],
+        worker_command: Sequence[str] = (),
         *,
         at_terminal: bool = False,
     ) -> None:
@@ -71,6 +73,7 @@ class Distributor(Service):
         @param page: what C{GET /} shows, made from the origin under which the visitor knows this node.
         @param announce: is told once the node serves.
         @param give_up: is told why the node cannot start after all, and ends the process.
+        @param worker_command: what starts a worker process.
         @param at_terminal: somebody watches, who wants to see how downloads get on.
         @raise DistributorError: the manifest is wrong, or the directories cannot be used.
         @raise OSError: a file cannot be read.
@@ -102,6 +105,9 @@ class Distributor(Service):
         self._site = PublicSite(api, hits, timeout=_IDLE_S, reactor=reactor)
         self._at_terminal = at_terminal
         self._chores = Chores(reactor)
+        facts = {"status": self._status, "buckets": self._buckets, "downloads": self._progress}
+        shared = Shared(self._parts.node, self._store, facts, lambda fault: None, lambda counts: None)
+        self._crew = Crew(reactor, config.workers - 1, worker_command, shared)
 
     # What the API shows.
 
@@ -162,6 +168,8 @@ class Distributor(Service):
         if self._at_terminal:
             self._chores.every(_TELL_EVERY_S, "telling of downloads", self._tell_progress)
         self._door.open()
+        # Only streams of TCP, whose ports are descriptors, have workers.
+        self._crew.start([cast(Any, port).fileno() for port in self._door.ports if self._config.workers > 1])
         self._serving = True
         notify(READY, self._environ)
         self._announce(self._door.ports)
@@ -198,6 +206,7 @@ class Distributor(Service):
         if self.running:
             return
         self._door.hurry()
+        self._crew.hurry()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -210,7 +219,12 @@ class Distributor(Service):
         notify(STOPPING, self._environ)
         self._serving = False
         patience_s = self._config.limits.drain_timeout_s
+        if self._crew.pids:
+            # They are cut without another word.
+            self._downloads.note_readers()
+        finished = self._crew.finish(patience_s)
         await self._door.close(self._site, patience_s, self._downloads.note_readers)
+        await finished
         self._access.flush()
         if self._starting is not None:
             await self._starting

@@ -31,6 +31,7 @@ from distributor.observe.twistd_log import twistd_log
 from distributor.service import CannotStart, Distributor, why
 from distributor.tap.options import Options, configured
 from distributor.tap.program import Services, give_up
+from distributor.tap.worker import worker, worker_command
 from distributor.web.page import CONTENT_SECURITY_POLICY, PageEntry, page
 
 _log = Logger("distributor")
@@ -46,7 +47,7 @@ def makeService(options: Options) -> IService:
 
     _allow_many_files()
     try:
-        return _node(reactor, options)
+        return worker(reactor, options, _entries) if options.is_worker else _node(reactor, options)
     except (DistributorError, OSError) as error:
         raise CannotStart(f"distributor: {why(error)}") from None
 
@@ -94,12 +95,13 @@ def _node(reactor: Any, options: Options) -> IService:
         config,
         where,
         read,
-        _endpoints(reactor, options, config, demo=demo),
+        endpoints(reactor, options, config, demo=demo),
         lambda origin: page("Distributor", config.id, entries, origin),
         CONTENT_SECURITY_POLICY,
         os.environ,
         lambda ports: _announce(ports, entries),
         lambda reason: give_up(reactor, f"distributor: {reason}"),
+        worker_command(options, path),
         # Twisted has put its log in the place of stdout.
         at_terminal=sys.__stdout__ is not None and sys.__stdout__.isatty(),
     )
@@ -115,11 +117,19 @@ def _entries() -> list[PageEntry]:
     ]
 
 
-def _endpoints(reactor: Any, options: Options, config: Config, *, demo: bool) -> list[IStreamServerEndpoint]:
+def endpoints(reactor: Any, options: Options, config: Config, *, demo: bool) -> list[IStreamServerEndpoint]:
+    """
+    Where the public API listens.
+
+    @raise CannotStart: a description makes no sense.
+    """
     # A newcomer's first try is nobody else's business; a node with a configuration is there for everybody.
     # Twisted's backlog of 50 would make most of a thousand who come at once try again, a second later.
     default = f"tcp:{config.public_api.port}:backlog=1024" + (":interface=127.0.0.1" if demo else "")
-    return [_endpoint(reactor, each) for each in options["listen"] or [default]]
+    descriptions = options["listen"] or [default]
+    if config.workers > 1 and any(each.partition(":")[0] not in ("tcp", "ssl") for each in descriptions):
+        raise CannotStart("distributor: several workers can share tcp: and ssl: endpoints alone")
+    return [_endpoint(reactor, each) for each in descriptions]
 
 
 def _endpoint(reactor: Any, description: str) -> IStreamServerEndpoint:

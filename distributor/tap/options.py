@@ -20,6 +20,7 @@ from distributor.config import (
     report,
     standalone_config,
     with_port,
+    with_workers,
 )
 from distributor.model import DistributorError
 from distributor.service import CannotStart, why
@@ -41,6 +42,7 @@ class Options(ProgramOptions):
         ["port", "p", None, "TCP port of the public API, instead of the configuration's.", int],
         ["config", "c", None, "Configuration file; else $CONFIG_PATH, else ./config.yml, else the built-in demo."],
         ["data-dir", "d", "local", "Where files go if neither the configuration nor systemd says where."],
+        ["workers", "w", None, "How many processes share the ports, instead of the configuration's number.", int],
     ]
     optFlags: ClassVar = [
         [
@@ -49,10 +51,18 @@ class Options(ProgramOptions):
             "Print the configuration in force, and where it comes from, and exit; 1 if it is wrong.",
         ],
     ]
+    #: Whether this is one of the processes that the node has started.
+    is_worker = False
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self["listen"] = []
+
+    def opt_as_worker(self) -> None:
+        """
+        For the node itself, which starts its workers so.
+        """
+        self.is_worker = True
 
     def opt_listen(self, endpoint: str) -> None:
         """
@@ -74,6 +84,8 @@ class Options(ProgramOptions):
         if self["port"] is not None and self["listen"]:
             raise usage.UsageError("--port and --listen exclude each other")
         check_port(self["port"])
+        if self["workers"] is not None and not 1 <= self["workers"] <= 64:
+            raise usage.UsageError(f"--workers {self['workers']}: from 1 to 64")
         if self["check-config"]:
             # Now, because twistd would next refuse to go on beside a node that runs.
             _print_config(self)
@@ -90,6 +102,8 @@ def configured(options: Options) -> tuple[Config, Path | None, bool]:
     config = standalone_config(os.environ, cwd) if demo else load_config(path, os.environ, cwd)
     if options["port"] is not None:
         config = with_port(config, options["port"], "--port")
+    if options["workers"] is not None:
+        config = with_workers(config, options["workers"], "--workers")
     return config, path, demo
 
 

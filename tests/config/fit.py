@@ -31,6 +31,7 @@ _BY_EXPECTATION: dict[str, st.SearchStrategy[Any]] = {
     "an http or https URL": _urls,
     "an integer from 0 to 65535": st.integers(0, 65535),
     "an integer from 0 to 1000000000": st.integers(0, 10**9),
+    "an integer from 1 to 64": st.integers(1, 64),
     "an integer from 1 to 1000000000": st.integers(1, 10**9),
     "an integer from 60 to 1000000000": st.integers(60, 10**9),
     "an integer from 1000 to 1000000000": st.integers(1000, 10**9),

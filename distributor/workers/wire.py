@@ -1,0 +1,212 @@
+"""
+What the owner and its workers say to each other: AMP commands, and values as JSON. Pure.
+
+AMP bounds a value to 64 KiB; what may be longer goes in several pieces.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from attrs import asdict
+from twisted.protocols.amp import Boolean, Command, Descriptor, Float, Integer, String, Unicode
+
+from distributor import model
+from distributor.cache import Entry
+from distributor.model import (
+    ByteRange,
+    CacheState,
+    ContentHash,
+    DataObject,
+    DistributorError,
+    Fault,
+    FaultKind,
+    Listing,
+    StorageNode,
+)
+from distributor.node import Found
+
+#: Of one value, in bytes; AMP takes twice as much.
+PIECE = 32 * 1024
+
+_KINDS = [kind for kind in vars(model).values() if isinstance(kind, type) and issubclass(kind, DistributorError)]
+
+#: Every error that an answer may meet crosses the wire under its name. AMP takes the first that fits, so what others
+#: are derived from comes after them.
+ERRORS: dict[type[Exception], bytes] = {
+    kind: kind.__name__.encode("ascii") for kind in sorted(_KINDS, key=lambda kind: -len(kind.__mro__))
+}
+
+
+class Find(Command):
+    """What there is to know of an object that the worker does not have. The owner answers, as to all down to Ask."""
+
+    arguments = [(b"object_id", Unicode())]  # noqa: RUF012
+    response = [(b"found", String())]  # noqa: RUF012
+    errors = ERRORS
+
+
+class Listed(Command):
+    """What the catalogue says of an object that is to be passed through."""
+
+    arguments = [(b"object_id", Unicode())]  # noqa: RUF012
+    response = [(b"found", String())]  # noqa: RUF012
+    errors = ERRORS
+
+
+class Open(Command):
+    """Whatever gives the bytes of an object that is not complete: the number of a reader, or -1 to pass it through."""
+
+    arguments = [(b"object_id", Unicode()), (b"ranges", String())]  # noqa: RUF012
+    response = [  # noqa: RUF012
+        (b"reader", Integer()),
+        (b"cache", Unicode()),
+        (b"joined", Boolean()),
+    ]
+    errors = ERRORS
+
+
+class Wait(Command):
+    """Fires when a reader may read at an offset: so many bytes, until it asks again."""
+
+    arguments = [(b"reader", Integer()), (b"offset", Integer())]  # noqa: RUF012
+    response = [(b"granted", Integer()), (b"external", Boolean()), (b"type", Unicode())]  # noqa: RUF012
+    errors = ERRORS
+
+
+class File(Command):
+    """The file of a reader, once there is something to read."""
+
+    arguments = [(b"reader", Integer())]  # noqa: RUF012
+    response = [(b"file", Descriptor())]  # noqa: RUF012
+    errors = ERRORS
+
+
+class Close(Command):
+    """The answer of a reader is over."""
+
+    arguments = [(b"reader", Integer())]  # noqa: RUF012
+    response = []  # noqa: RUF012
+
+
+class Cancel(Command):
+    """A reader does not wait any more."""
+
+    arguments = [(b"reader", Integer())]  # noqa: RUF012
+    response = []  # noqa: RUF012
+
+
+class Report(Command):
+    """What a worker has seen since it last said: objects read, files held and let go, faults, counts."""
+
+    arguments = [(b"report", String())]  # noqa: RUF012
+    response = []  # noqa: RUF012
+
+
+class Ask(Command):
+    """A piece of what the API shows of the whole node."""
+
+    arguments = [(b"about", Unicode()), (b"offset", Integer())]  # noqa: RUF012
+    response = [(b"piece", String()), (b"length", Integer())]  # noqa: RUF012
+
+
+class Entries(Command):
+    """Complete objects that are there, or, without an entry, no longer. Answered by the worker, as all that follow."""
+
+    arguments = [(b"entries", String())]  # noqa: RUF012
+    response = []  # noqa: RUF012
+
+
+class Admit(Command):
+    """Who may come in: everybody, or nobody, for the reason of this type of error."""
+
+    arguments = [(b"refusal", Unicode())]  # noqa: RUF012
+    response = []  # noqa: RUF012
+
+
+class Finish(Command):
+    """Let nobody in, let those inside finish for so many seconds, and end."""
+
+    arguments = [(b"patience_s", Float())]  # noqa: RUF012
+    response = []  # noqa: RUF012
+
+
+# Values.
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("utf-8")
+
+
+def dump_ranges(ranges: Iterable[ByteRange]) -> bytes:
+    return _dump([[each.start, each.stop] for each in ranges])
+
+
+def load_ranges(written: bytes) -> tuple[ByteRange, ...]:
+    return tuple(ByteRange(start, stop) for start, stop in json.loads(written))
+
+
+def dump_entries(entries: Iterable[tuple[str, Entry | None]]) -> Iterator[bytes]:
+    """
+    In pieces.
+    """
+    piece: list[bytes] = []
+    length = 0
+    for object_id, entry in entries:
+        item = _dump([object_id] if entry is None else [object_id, entry.size, entry.content_hash, entry.type])
+        if length + len(item) >= PIECE:
+            yield b"[" + b",".join(piece) + b"]"
+            piece, length = [], 0
+        piece.append(item)
+        length += len(item) + 1
+    if piece:
+        yield b"[" + b",".join(piece) + b"]"
+
+
+def load_entries(written: bytes) -> list[tuple[str, Entry | None]]:
+    return [(item[0], Entry(*item[1:]) if len(item) > 1 else None) for item in json.loads(written)]
+
+
+def dump_found(found: Found) -> bytes:
+    listing = found.listing
+    return _dump(
+        {
+            "object": _object(found.object),
+            "cache": found.cache.value,
+            "type": found.type,
+            "catalogue_s": found.catalogue_s,
+            "storage_nodes": None if listing is None else [asdict(node) for node in listing.storage_nodes],
+        }
+    )
+
+
+def load_found(written: bytes) -> Found:
+    value = json.loads(written)
+    known = value["object"]
+    described = DataObject(
+        known["id"], known["size"], ContentHash.parse(known["content_hash"]), known["type"], known["accepted"]
+    )
+    nodes: Sequence[dict[str, object]] | None = value["storage_nodes"]
+    listing = None
+    if nodes is not None:
+        listing = Listing(described, tuple(StorageNode(**node) for node in nodes))  # type: ignore[arg-type]
+    return Found(described, CacheState(value["cache"]), value["type"], listing, value["catalogue_s"])
+
+
+def _object(object: DataObject) -> dict[str, object]:
+    return {
+        "id": object.id,
+        "size": object.size,
+        "content_hash": str(object.content_hash),
+        "type": object.type,
+        "accepted": object.accepted,
+    }
+
+
+def dump_fault(fault: Fault) -> dict[str, object]:
+    return {**asdict(fault), "kind": fault.kind.value}
+
+
+def load_fault(value: dict[str, object]) -> Fault:
+    return Fault(**{**value, "kind": FaultKind(value["kind"])})  # type: ignore[arg-type]

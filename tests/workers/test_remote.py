@@ -1,0 +1,327 @@
+"""
+Tests for L{distributor.workers.remote} and L{distributor.workers.owner}, one against the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import StringTransport
+from zope.interface.verify import verifyObject
+
+from distributor.devnet import Cut, Ending, Fault
+from distributor.model import (
+    LARGEST_STEP,
+    ByteRange,
+    CacheState,
+    CatalogueUnavailable,
+    ContentMismatch,
+    ObjectNotDistributed,
+    SourcesFailed,
+)
+from distributor.node import Found, Opened
+from distributor.transfer import IDownloadReader
+from tests.workers.wired import CONTENT, PATIENCE_S, WiredCase
+
+WHOLE = ByteRange(0, len(CONTENT))
+
+
+class RemoteCase(WiredCase):
+    """
+    What an answer of a worker does, step by step.
+    """
+
+    def found(self) -> Found:
+        found = Deferred.fromCoroutine(self.remote.find("7"))
+        self.settle()
+        return self.successResultOf(found)
+
+    def opened(self, found: Found | None = None, ranges: Sequence[ByteRange] = (WHOLE,)) -> Opened:
+        opened = Deferred.fromCoroutine(self.remote.open(found or self.found(), ranges))
+        self.settle()
+        result = self.successResultOf(opened)
+        self.addCleanup(self.settle)
+        self.addCleanup(result.close)
+        return result
+
+    def begun(self, opened: Opened, first: ByteRange = WHOLE) -> Deferred[None]:
+        begun = Deferred.fromCoroutine(opened.begin(first))
+        self.settle()
+        return begun
+
+    def read(self, opened: Opened, start: int = 0, stop: int = len(CONTENT)) -> bytes:
+        """
+        All of it, in steps.
+        """
+        reader = opened.reader
+        assert reader is not None
+        got = bytearray()
+        while start < stop:
+            waited = reader.wait(start)
+            self.settle()
+            self.successResultOf(waited)
+            length = min(reader.available(start), stop - start)
+            self.assertTrue(0 < length <= LARGEST_STEP)
+            got += os.pread(reader.fd, length, start)
+            start += length
+        return bytes(got)
+
+    def descriptors(self) -> int:
+        """
+        How many descriptors the process has open.
+        """
+        return len(os.listdir("/proc/self/fd"))
+
+
+class DownloadTests(RemoteCase):
+    """
+    An object that is not there yet.
+    """
+
+    def test_interface(self) -> None:
+        """
+        What an answer reads from looks like a download's own reader.
+        """
+        self.hire()
+        opened = self.opened()
+        self.successResultOf(self.begun(opened))
+        verifyObject(IDownloadReader, opened.reader)
+
+    def test_all_of_it(self) -> None:
+        """
+        It is fetched by the owner, once, and read by the worker from the owner's file.
+        """
+        self.hire()
+        found = self.found()
+        self.assertEqual((found.cache, found.object), (CacheState.MISS, self.upstream.listing.object))
+        opened = self.opened(found)
+        self.successResultOf(self.begun(opened))
+        self.assertEqual((opened.cache, opened.joined, opened.external), (CacheState.MISS, False, False))
+        self.assertEqual(opened.type, "application/octet-stream")
+        self.assertEqual(self.read(opened), CONTENT)
+        self.assertEqual(self.upstream.ranges, [None])
+
+    def test_two_workers_readers_share_it(self) -> None:
+        """
+        Another reader joins it, and is told so.
+        """
+        self.upstream.nodes[0].faults.always = Fault(cut=Cut(1_000_000, Ending.STALL))
+        self.hire()
+        first = self.opened()
+        self.successResultOf(self.begun(first))
+        found = self.found()
+        second = self.opened(found)
+        self.successResultOf(self.begun(second))
+        self.assertEqual((found.cache, second.cache, second.joined), (CacheState.PENDING, CacheState.PENDING, True))
+        self.assertEqual(self.read(second, 0, 900_000), CONTENT[:900_000])
+        self.assertEqual(len(self.upstream.requests), 1)
+
+    def test_a_seek(self) -> None:
+        """
+        What a reader waits for is asked for, and said to be.
+        """
+        self.upstream.nodes[0].faults.next.append(Fault(cut=Cut(100_000, Ending.STALL)))
+        self.hire()
+        self.successResultOf(self.begun(self.opened()))
+        part = ByteRange(2_000_000, 2_001_000)
+        opened = self.opened(ranges=(part,))
+        self.successResultOf(self.begun(opened, part))
+        self.assertTrue(opened.external)
+        self.assertEqual(self.read(opened, part.start, part.stop), CONTENT[part.start : part.stop])
+
+    def test_left_while_it_waits(self) -> None:
+        """
+        An answer whose viewer goes is forgotten by the owner, too, and leaves no descriptor.
+        """
+        self.upstream.nodes[0].faults.always = Fault(hang=True)
+        self.hire()
+        before = self.descriptors()
+        opened = self.opened()
+        begun = self.begun(opened)
+        [download] = self.downloads
+        self.assertEqual(download.reader_count, 1)
+        begun.addErrback(lambda _: None)
+        begun.cancel()
+        opened.close()
+        self.settle()
+        self.assertEqual(download.reader_count, 0)
+        self.assertEqual(self.descriptors(), before + 1, "that of the download alone")
+
+    def test_closed_while_the_file_is_on_its_way(self) -> None:
+        """
+        A descriptor that comes too late is closed.
+        """
+        self.hire()
+        before = self.descriptors()
+        opened = self.opened()
+        begun = Deferred.fromCoroutine(opened.begin(WHOLE))
+        begun.addErrback(lambda _: None)
+        begun.cancel()
+        opened.close()
+        self.settle()
+        self.assertEqual(self.descriptors(), before)
+
+    def test_no_storage_node_has_it(self) -> None:
+        """
+        The worker's answer fails as the owner's would.
+        """
+        self.upstream.nodes[0].faults.always = Fault(status=500)
+        self.hire()
+        self.failureResultOf(self.begun(self.opened()), SourcesFailed)
+
+    def test_wrong_bytes(self) -> None:
+        """
+        The last byte does not come.
+        """
+        self.upstream.nodes[0].faults.always = Fault(flip_at=5)
+        self.hire()
+        opened = self.opened()
+        begun = self.begun(opened)
+        failures = [begun] if begun.called and opened.reader is None else []
+        if not failures:
+            assert opened.reader is not None
+            waited = opened.reader.wait(len(CONTENT) - 1)
+            self.settle()
+            failures.append(waited)
+        begun.addErrback(lambda _: None)
+        self.failureResultOf(failures[0], ContentMismatch)
+
+    def test_the_owner_dies(self) -> None:
+        """
+        What depends on the owner fails; and so does what comes later.
+        """
+        self.upstream.nodes[0].faults.always = Fault(hang=True)
+        self.hire()
+        begun = self.begun(self.opened())
+        self.part()
+        self.failureResultOf(begun, CatalogueUnavailable)
+        self.failureResultOf(Deferred.fromCoroutine(self.remote.find("8")), CatalogueUnavailable)
+        self.assertEqual((self.serving.finished, self.gone), ([None], 1))
+        [download] = self.downloads
+        self.assertEqual(download.reader_count, 0)
+
+
+class CompleteTests(RemoteCase):
+    """
+    An object that is there.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.hire()
+        opened = self.opened()
+        self.read(opened)
+        opened.close()
+        self.settle()
+
+    def test_hit(self) -> None:
+        """
+        The worker answers from the disk; the owner is not asked.
+        """
+        asked = self.lookups
+        found = self.successResultOf(Deferred.fromCoroutine(self.remote.find("7")))
+        self.assertEqual((found.cache, found.listing), (CacheState.HIT, None))
+        opened = self.successResultOf(Deferred.fromCoroutine(self.remote.open(found, (WHOLE,))))
+        assert opened.reader is not None
+        self.assertEqual(os.pread(opened.reader.fd, len(CONTENT), 0), CONTENT)
+        opened.close()
+        self.assertEqual(self.lookups, asked)
+
+    def test_evicted(self) -> None:
+        """
+        An object that the owner evicts is none that the worker has; who reads it goes on, and its space counts until
+        they have gone.
+        """
+        opened = self.opened()
+        self.report()
+        self.successResultOf(Deferred.fromCoroutine(self.store.remove("7")))
+        self.settle()
+        self.assertIsNone(self.mirror.get("7"))
+        assert opened.reader is not None
+        self.assertEqual(os.pread(opened.reader.fd, 10, 0), CONTENT[:10])
+        self.assertEqual(self.store.used, len(CONTENT))
+        opened.close()
+        self.report()
+        self.assertEqual(self.store.used, 0)
+
+    def test_lost_meanwhile(self) -> None:
+        """
+        Where the file has gone without a word, the owner is asked, and fetches it again.
+        """
+        found = self.found()
+        self.mirror.tell([("7", None)])
+        self.successResultOf(Deferred.fromCoroutine(self.store.remove("7")))
+        opened = self.opened(found)
+        self.successResultOf(self.begun(opened))
+        self.assertEqual(self.read(opened), CONTENT)
+        self.assertEqual(len(self.upstream.requests), 2)
+
+    def test_read_here_is_wanted_there(self) -> None:
+        """
+        What workers read is not what the owner evicts first.
+        """
+        touched: list[tuple[str, int]] = []
+        self.patch(self.store, "touch", lambda *told: touched.append(told))
+        self.opened().close()
+        self.opened().close()
+        self.report()
+        self.report()
+        self.assertEqual(touched, [("7", 2)])
+
+
+class PassedThroughTests(RemoteCase):
+    """
+    An object that is not kept.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.largest_cached = 1_000_000
+        self.hire()
+
+    def test_passed_through(self) -> None:
+        """
+        The worker asks the storage node by itself.
+        """
+        opened = self.opened()
+        self.assertIsNone(opened.reader)
+        self.successResultOf(self.begun(opened, ByteRange(10, 20)))
+        transport = StringTransport()
+        passage = self.successResultOf(Deferred.fromCoroutine(opened.passage(ByteRange(10, 20))))
+        self.successResultOf(passage.send_to(transport))
+        self.assertEqual(transport.value(), CONTENT[10:20])
+        self.assertEqual(len(self.downloads), 0)
+
+    def test_errors_are_the_owners(self) -> None:
+        """
+        Why an object is not served is told as it is.
+        """
+
+        async def elsewhere(object_id: str) -> object:
+            raise ObjectNotDistributed(object_id)
+
+        self.patch(self.node, "lookup", elsewhere)
+        found = Deferred.fromCoroutine(self.remote.find("9"))
+        self.settle()
+        self.failureResultOf(found, ObjectNotDistributed)
+
+
+class PatienceTests(RemoteCase):
+    """
+    A storage node that says nothing.
+    """
+
+    def test_first_byte(self) -> None:
+        """
+        A reader waits as long as one of the owner's.
+        """
+        self.upstream.nodes[0].faults.always = Fault(hang=True)
+        self.hire()
+        begun = self.begun(self.opened())
+        for _ in range(round(PATIENCE_S) + 1):
+            self.clock.advance(1)
+            self.settle()
+        self.assertTrue(begun.called)
+        begun.addErrback(lambda _: None)

@@ -1,0 +1,120 @@
+"""
+Tests for L{distributor.workers.worker} and L{distributor.workers.mirror}, with an owner.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from distributor.cache import Entry
+from distributor.model import CatalogueUnavailable, Fault, FaultKind
+from distributor.workers.wire import Admit, Finish
+from tests.workers.wired import CONTENT, WiredCase
+
+LIE = Fault("7", "http://node0.example/", "0", FaultKind.WRONG_HASH, "gWx", "gWy", 3, 1.5)
+
+
+class WorkerTests(WiredCase):
+    """
+    What a worker hears and says.
+    """
+
+    def about(self, what: str) -> Deferred[object]:
+        told = Deferred.fromCoroutine(self.worker.about(what))
+        self.settle()
+        return told
+
+    def test_the_store_at_the_start(self) -> None:
+        """
+        A worker learns of all that is there, in as many messages as it takes.
+        """
+        entries = {str(number): Entry(number, "g" * 46, None) for number in range(5000)}
+        self.patch(self.store, "complete", lambda: list(entries))
+        self.patch(self.store, "get", entries.get)
+        self.hire()
+        self.assertEqual(len(self.mirror), 5000)
+        self.assertEqual(self.mirror.get("4999"), entries["4999"])
+
+    def test_gone_before_it_was_told(self) -> None:
+        """
+        What is evicted while the worker is told of thousands is not told of.
+        """
+        entries = {str(number): Entry(number, "g" * 46, None) for number in range(5000)}
+        self.patch(self.store, "complete", lambda: list(entries))
+        self.patch(self.store, "get", lambda id: entries.get(id) if id != "4999" else None)
+        self.hire()
+        self.assertIsNone(self.mirror.get("4999"))
+        self.assertEqual(len(self.mirror), 4999)
+
+    def test_facts_of_the_whole_node(self) -> None:
+        """
+        What the API shows is the owner's, however long.
+        """
+        self.facts["downloads"] = {"downloads": [{"objectId": str(number)} for number in range(20_000)]}
+        self.hire()
+        first, second = self.about("downloads"), self.about("downloads")
+        self.assertEqual(self.successResultOf(self.about("status")), {"id": "a-node"})
+        self.assertEqual(self.successResultOf(first), self.facts["downloads"])
+        self.assertEqual(self.successResultOf(second), self.facts["downloads"])
+
+    def test_facts_without_an_owner(self) -> None:
+        """
+        Nobody can tell.
+        """
+        self.hire()
+        self.part()
+        self.failureResultOf(self.about("status"), CatalogueUnavailable)
+        self.report()
+
+    def test_evidence_and_counts(self) -> None:
+        """
+        The owner gets each once.
+        """
+        self.hire()
+        self.worker.fault(LIE)
+        self.counts["hits"] = 3
+        self.report()
+        self.counts = {}
+        self.report()
+        self.assertEqual(self.faults, [LIE])
+        self.assertEqual(self.counted, [{"hits": 3}, {}])
+
+    def test_much_to_report(self) -> None:
+        """
+        Marks of thousands of objects go in several reports.
+        """
+        self.hire()
+        touched: list[str] = []
+        self.patch(self.store, "touch", lambda id, times: touched.append(id))
+        for number in range(3000):
+            self.mirror.touch(str(number))
+        self.report()
+        self.assertEqual(sorted(map(int, touched)), list(range(3000)))
+
+    def test_decisions_of_the_owner(self) -> None:
+        """
+        Who may come in, and when to end.
+        """
+        self.hire()
+        for command, arguments in ((Admit, {"refusal": "api_stopped"}), (Finish, {"patience_s": 2.5})):
+            self.owner.callRemote(command, **arguments).addErrback(self.fail)
+            self.settle()
+        self.assertEqual((self.serving.refusals, self.serving.finished), (["api_stopped"], [2.5]))
+
+    def test_a_worker_that_dies_holds_nothing(self) -> None:
+        """
+        What it had open is the owner's business no longer.
+        """
+        (self.directory / "assets").mkdir(parents=True, exist_ok=True)
+        self.hire()
+        reader = self.downloads.start(self.upstream.listing, ())
+        self.settle()
+        reader.close()
+        self.assertIsNotNone(self.mirror.get("7"))
+        opened = self.successResultOf(Deferred.fromCoroutine(self.mirror.open("7")))
+        self.report()
+        self.part()
+        self.successResultOf(Deferred.fromCoroutine(self.store.remove("7")))
+        self.assertEqual((self.store.used, self.gone), (0, 1))
+        self.assertEqual(opened.size, len(CONTENT))
+        opened.close()
