@@ -11,7 +11,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from distributor.config.kinds import buckets, chain_key, size, url
+from distributor.config.kinds import buckets, chain_key, networks, size, url
 from distributor.observe.levels import LEVELS, OFF
 from distributor.schema import Key, Schema, boolean, choice, integer, list_of, text
 
@@ -253,6 +253,12 @@ KEYS = (
     ),
     Setting(
         "publicApi.showDownloads", boolean(), "Whether ``GET /api/v1/downloads`` tells everybody what comes.", False
+    ),
+    Setting(
+        "publicApi.trustedProxies",
+        networks(),
+        "Whose ``X-Forwarded-For`` the log believes: the reverse proxies before the node.",
+        ["127.0.0.0/8", "::1"],
     ),
     Setting("publicApi.metrics", boolean(), "Whether ``GET /metrics`` answers on the public port, too.", False),
     Setting(

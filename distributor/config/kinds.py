@@ -5,6 +5,7 @@ What values of the configuration may be, besides what L{distributor.schema} offe
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 from distributor.schema import Kind, Unfit, identifier, list_of, text
@@ -47,6 +48,24 @@ def size(minimum: str | None = None) -> Kind[int]:
         return found
 
     return Kind(expected, read)
+
+
+def networks() -> Kind[tuple[str, ...]]:
+    """
+    Networks of IP addresses, as they are written: C{10.0.0.0/8}, or one address.
+    """
+    expected = "a list of networks such as 10.0.0.0/8"
+    words = text(expected)
+
+    def read_one(value: object) -> str:
+        written = words.read(value)
+        try:
+            ip_network(written)
+        except ValueError:
+            raise Unfit("a network such as 10.0.0.0/8, or an address") from None
+        return written
+
+    return list_of(Kind(expected, read_one), expected)
 
 
 def url() -> Kind[str]:

@@ -196,6 +196,7 @@ class _Values:
                 port=self["publicApi.port"],
                 show_downloads=self["publicApi.showDownloads"],
                 metrics=self["publicApi.metrics"],
+                trusted_proxies=self["publicApi.trustedProxies"],
             ),
             operator_api=None
             if port is None

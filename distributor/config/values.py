@@ -104,11 +104,13 @@ class PublicAPI:
     The public API.
 
     @ivar metrics: whether C{/metrics} answers there, too.
+    @ivar trusted_proxies: networks of the reverse proxies before it.
     """
 
     port: int
     show_downloads: bool
     metrics: bool
+    trusted_proxies: tuple[str, ...]
 
 
 @frozen(kw_only=True)

@@ -26,6 +26,7 @@ from distributor.service.trouble import why
 from distributor.transfer import Progress
 from distributor.web.asset import Assets
 from distributor.web.fast.hits import Hits
+from distributor.web.forwarded import Proxies
 from distributor.web.public_api import PublicApi
 from distributor.web.site import PublicSite
 from distributor.workers import Crew, Shared
@@ -91,8 +92,9 @@ class Distributor(Service):
         self._downloads = self._parts.downloads
         self._catching_up: Deferred[None] | None = None
         self._door = FrontDoor(reactor, endpoints, config.limits.max_inbound_connections)
+        proxies = Proxies(config.public_api.trusted_proxies)
         api = PublicApi(
-            Assets(self._parts.node, self._door.gate, reactor),
+            Assets(self._parts.node, self._door.gate, reactor, proxies),
             self._status,
             self._buckets,
             self._progress if config.public_api.show_downloads else None,
@@ -101,7 +103,7 @@ class Distributor(Service):
             page_policy,
         )
         self._access = AccessLog(reactor, Logger("distributor.access"))
-        hits = Hits(self._parts.node, self._door.gate, reactor, self._access)
+        hits = Hits(self._parts.node, self._door.gate, reactor, self._access, proxies)
         self._site = PublicSite(api, hits, timeout=_IDLE_S, reactor=reactor)
         self._at_terminal = at_terminal
         self._chores = Chores(reactor)

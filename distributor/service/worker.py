@@ -25,6 +25,7 @@ from distributor.sources import Connections, StorageNodes
 from distributor.web import errors
 from distributor.web.asset import Assets
 from distributor.web.fast.hits import Hits
+from distributor.web.forwarded import Proxies
 from distributor.web.public_api import PublicApi
 from distributor.web.site import PublicSite
 from distributor.workers import Mirror, RemoteNode, Worker
@@ -99,8 +100,9 @@ class WorkerService(Service):
             largest_cached=limits.max_cached_item_bytes,
         )
         self._door = FrontDoor(reactor, endpoints, limits.max_inbound_connections)
+        proxies = Proxies(config.public_api.trusted_proxies)
         api = PublicApi(
-            Assets(node, self._door.gate, reactor),
+            Assets(node, self._door.gate, reactor, proxies),
             lambda: self._about("status"),
             lambda: self._about("buckets"),
             (lambda: self._about("downloads")) if config.public_api.show_downloads else None,
@@ -109,7 +111,7 @@ class WorkerService(Service):
             page_policy,
         )
         self._access = AccessLog(reactor, Logger("distributor.access"))
-        hits = Hits(node, self._door.gate, reactor, self._access)
+        hits = Hits(node, self._door.gate, reactor, self._access, proxies)
         self._site = PublicSite(api, hits, timeout=_IDLE_S, reactor=reactor)
         self._chores = Chores(reactor)
 

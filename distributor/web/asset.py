@@ -21,6 +21,7 @@ from distributor.web import errors
 from distributor.web.answer import Answer, Facts, answer, select
 from distributor.web.asset_request import AssetRequest, asset_request, field_value
 from distributor.web.channel import shown
+from distributor.web.forwarded import Proxies
 from distributor.web.gate import Gate
 from distributor.web.headers import Headers, entity_tag
 
@@ -51,7 +52,8 @@ class Assets:
     Answers requests for assets, from what the node has.
     """
 
-    def __init__(self, node: Shelf, gate: Gate, clock: IReactorTime) -> None:
+    def __init__(self, node: Shelf, gate: Gate, clock: IReactorTime, proxies: Proxies) -> None:
+        self._proxies = proxies
         self._node = node
         self._gate = gate
         self._clock = clock
@@ -67,7 +69,7 @@ class Assets:
             request.uri.partition(b"?")[2],
             new_request_id,
         )
-        visit = _Visit(request, asked, self._node, self._clock)
+        visit = _Visit(request, asked, self._node, self._clock, self._proxies)
         refusal = self._gate.enter(visit)
         if refusal is not None:
             request.responseHeaders.setRawHeaders("Connection", ["close"])
@@ -88,7 +90,10 @@ class _Visit:
 
     _log = Logger()
 
-    def __init__(self, request: Request, asked: AssetRequest, node: Shelf, clock: IReactorTime) -> None:
+    def __init__(
+        self, request: Request, asked: AssetRequest, node: Shelf, clock: IReactorTime, proxies: Proxies
+    ) -> None:
+        self._proxies = proxies
         self._request = request
         self._asked = asked
         self._node = node
@@ -205,7 +210,10 @@ class _Visit:
     def _log_access(self) -> None:
         self._log.info(
             ACCESS_FORMAT,
-            peer=shown(self._request.getClientAddress()),
+            peer=self._proxies.client(
+                shown(self._request.getClientAddress()),
+                field_value(self._request.requestHeaders.getRawHeaders(b"X-Forwarded-For")),
+            ),
             method=self._asked.method,
             uri=self._request.uri.decode("ascii", "backslashreplace"),
             status=self._request.code,

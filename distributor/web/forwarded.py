@@ -4,10 +4,32 @@ Who a client is, behind reverse proxies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Network = IPv4Network | IPv6Network
+
+
+class Proxies:
+    """
+    The reverse proxies before the node.
+    """
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        """
+        @param networks: theirs: C{10.0.0.0/8}, or single addresses.
+        """
+        self._networks = tuple(ip_network(each) for each in networks)
+
+    def client(self, peer: str, forwarded_for: str | None) -> str:
+        """
+        The client's address, for people.
+
+        @param peer: who has connected; C{-} for a UNIX socket.
+        """
+        if forwarded_for is None:
+            return peer
+        return client_address(None if peer == "-" else peer, forwarded_for, self._networks) or peer
 
 
 def client_address(peer: str | None, forwarded_for: str | None, proxies: Sequence[Network]) -> str | None:

@@ -41,6 +41,7 @@ _BY_EXPECTATION: dict[str, st.SearchStrategy[Any]] = {
     f"one of {', '.join((*LEVELS, OFF))}": st.sampled_from((*LEVELS, OFF)),
     "one of yearly, monthly, daily, hourly": st.sampled_from(("yearly", "monthly", "daily", "hourly")),
     'a list of bucket ids such as "0:1", or all': st.lists(_identifiers) | st.just("all"),
+    "a list of networks such as 10.0.0.0/8": st.lists(st.ip_addresses().map(str)),
     "a list of keys": st.lists(words | st.dictionaries(words, words)),
 }
 

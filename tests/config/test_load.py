@@ -109,7 +109,10 @@ class ParseTests(SynchronousTestCase):
             ),
         )
         self.assertIsInstance(config.limits.drain_timeout_s, float)
-        self.assertEqual(config.public_api, PublicAPI(port=0, show_downloads=True, metrics=True))
+        self.assertEqual(
+            config.public_api,
+            PublicAPI(port=0, show_downloads=True, metrics=True, trusted_proxies=("127.0.0.0/8", "::1")),
+        )
         self.assertEqual(config.operator_api, OperatorAPI(port=1, host="::1", hmac_secret="secret"))
         self.assertEqual(
             config.endpoints, Endpoints(storage_squid="http://squid/graphql", query_node="http://node/graphql")
@@ -160,7 +163,10 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual((config.limits.data_object_source_ttl_s, config.limits.query_node_cache_ttl_s), (60.0, 60.0))
         self.assertIsNone(config.operator_api)
         self.assertEqual(config.sources, Sources(allow_private_addresses=False))
-        self.assertEqual(config.public_api, PublicAPI(port=3334, show_downloads=False, metrics=False))
+        self.assertEqual(
+            config.public_api,
+            PublicAPI(port=3334, show_downloads=False, metrics=False, trusted_proxies=("127.0.0.0/8", "::1")),
+        )
 
     def test_first_generation(self) -> None:
         """
@@ -367,6 +373,9 @@ class LoadTests(SynchronousTestCase):
         """
         config = parse(minimal("publicApi: {port: 80, showDownloads: true}"))
         changed = with_port(config, 0, "--port")
-        self.assertEqual(changed.public_api, PublicAPI(port=0, show_downloads=True, metrics=False))
+        self.assertEqual(
+            changed.public_api,
+            PublicAPI(port=0, show_downloads=True, metrics=False, trusted_proxies=("127.0.0.0/8", "::1")),
+        )
         self.assertEqual(changed.rows["publicApi.port"], Effective(key="publicApi.port", value=0, origin="--port"))
         self.assertEqual(changed.limits, config.limits)

@@ -86,7 +86,7 @@ class Behind(_Case):
             else:
                 return f"http://127.0.0.1:{port}"
 
-    def begun(self, rate: int | None = None) -> tuple[Node, str]:
+    def begun(self, rate: int | None = None, config: dict[str, object] | None = None) -> tuple[Node, str]:
         """
         A node with an object that it has not fetched, and a proxy before it.
 
@@ -95,7 +95,7 @@ class Behind(_Case):
         media = self.directory()
         (media / "1.bin").write_bytes(CONTENT)
         storage = StorageNodeProcess.start(self, media, rate=rate)
-        node = Node.start(self, manifest=storage.manifest)
+        node = Node.start(self, manifest=storage.manifest, config=config)
         return node, self.start(node)
 
     def test_cold_then_cached(self) -> None:
@@ -154,11 +154,15 @@ class Behind(_Case):
         """
         The node's log has the address that the proxy saw, not that which the viewer claims, and not the proxy's.
         """
-        node, url = self.begun()
-        get(self, url + ASSET, {"X-Forwarded-For": VIEWER, "X-Request-Id": "mine"})
-        line = node.wait_for(r"^.*GET /api/v1/asset/1 200 .* mine$").group()
-        self.assertIn("127.0.0.1 GET", line)
-        self.assertNotIn(VIEWER, line)
+        node, url = self.begun(config={"publicApi": {"trustedProxies": ["127.0.0.1"]}})
+        address = url.removeprefix("http://").split(":")
+        for name in ("cold", "cached"):
+            # All of 127.0.0.0/8 is this machine; the proxy connects from 127.0.0.1.
+            connection = HTTPConnection(address[0], int(address[1]), PATIENCE_S, source_address=("127.0.0.2", 0))
+            self.addCleanup(connection.close)
+            connection.request("GET", ASSET, headers={"X-Forwarded-For": VIEWER, "X-Request-Id": name})
+            self.assertEqual(connection.getresponse().read(), CONTENT)
+            self.assertIn("127.0.0.2 GET", node.wait_for(rf"^.*GET /api/v1/asset/1 200 .* {name}$").group())
 
     def test_an_answer_that_breaks_off(self) -> None:
         """

@@ -26,6 +26,7 @@ from distributor.observe import AccessLog, Sparse
 from distributor.transfer import Downloads
 from distributor.web.asset import Assets
 from distributor.web.fast.hits import Hits
+from distributor.web.forwarded import Proxies
 from distributor.web.gate import Gate
 from distributor.web.public_api import PublicApi
 from distributor.web.site import PublicSite
@@ -326,7 +327,7 @@ class NodeInMemory:
         self.gate = Gate(most_answers)
         self.ready = True
         self.api = PublicApi(
-            Assets(self.node, self.gate, self.clock),
+            Assets(self.node, self.gate, self.clock, Proxies([])),
             lambda: STATUS,
             lambda: BUCKETS,
             None,
@@ -335,7 +336,7 @@ class NodeInMemory:
             POLICY,
         )
         self.access = AccessLog(self.clock, Logger("distributor.access"))
-        self.hits = Hits(self.node, self.gate, self.clock, self.access) if fast else None
+        self.hits = Hits(self.node, self.gate, self.clock, self.access, Proxies([])) if fast else None
         self.site = PublicSite(self.api, self.hits, timeout=None, reactor=self.clock)
         self._visits: list[Visit] = []
         case.addCleanup(self._end)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.web.forwarded import client_address
+from distributor.web.forwarded import Proxies, client_address
 
 LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 PROXIES = [*LOOPBACK, ip_network("10.0.0.0/24")]
@@ -75,3 +75,24 @@ class ClientAddressTests(SynchronousTestCase):
             (f"  {VIEWER}  ", VIEWER),
         ):
             self.assertEqual(client_address("127.0.0.1", written, LOOPBACK), meant)
+
+
+class ProxiesTests(SynchronousTestCase):
+    """
+    What the log has.
+    """
+
+    def test_client(self) -> None:
+        """
+        Whom a proxy of ours saw; else whoever has connected.
+        """
+        proxies = Proxies(["127.0.0.1", "10.0.0.0/8"])
+        for peer, written, meant in (
+            ("127.0.0.1", VIEWER, VIEWER),
+            ("127.0.0.1", None, "127.0.0.1"),
+            ("127.0.0.2", VIEWER, "127.0.0.2"),
+            ("-", VIEWER, VIEWER),
+            ("-", "nonsense", "-"),
+            ("-", None, "-"),
+        ):
+            self.assertEqual(proxies.client(peer, written), meant)

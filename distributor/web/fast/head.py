@@ -31,6 +31,7 @@ _HEEDED: Mapping[bytes, str] = {
     b"if-none-match": "If-None-Match",
     b"if-range": "If-Range",
     b"range": "Range",
+    b"x-forwarded-for": "X-Forwarded-For",
     b"x-request-id": "X-Request-Id",
 }
 
@@ -70,7 +71,6 @@ _IGNORED = frozenset(
         b"sec-purpose",
         b"user-agent",
         b"via",
-        b"x-forwarded-for",
         b"x-forwarded-host",
         b"x-forwarded-port",
         b"x-forwarded-proto",

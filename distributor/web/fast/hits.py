@@ -15,6 +15,7 @@ from distributor.observe import AccessLog
 from distributor.web.asset_request import asset_request
 from distributor.web.fast.head import plain_head
 from distributor.web.fast.prepared import Decided, Prepared
+from distributor.web.forwarded import Proxies
 from distributor.web.gate import Gate
 
 #: Objects of which something is remembered, about two kilobytes each.
@@ -40,7 +41,7 @@ class Hits:
     @ivar scratch: where an answer is put together that has gone out before anything else happens.
     """
 
-    def __init__(self, node: Shelf, gate: Gate, clock: IReactorTime, access: AccessLog) -> None:
+    def __init__(self, node: Shelf, gate: Gate, clock: IReactorTime, access: AccessLog, proxies: Proxies) -> None:
         self._prepared: dict[str, Prepared] = {}
         self._decided: dict[bytes, Decided] = {}
         self._second = 0
@@ -49,6 +50,7 @@ class Hits:
         self.gate = gate
         self.clock = clock
         self.access = access
+        self.proxies = proxies
         self.scratch = memoryview(bytearray(_LONGEST_HEAD + SMALL))
 
     def decide(self, data: bytes) -> Decided | None:

@@ -89,7 +89,8 @@ def note(channel: Channel, hits: Hits, decided: Decided, request_id: str, sent: 
     Log an answer that is over.
     """
     plain = decided.plain
-    hits.access.note(channel.peer, plain.method, plain.target, decided.selection.status, sent, seconds, request_id)
+    client = hits.proxies.client(channel.peer, plain.fields.get("X-Forwarded-For"))
+    hits.access.note(client, plain.method, plain.target, decided.selection.status, sent, seconds, request_id)
 
 
 def name_request(decided: Decided) -> str:
