@@ -23,7 +23,7 @@ PACKAGE = Path(distributor.__file__).parent
 ROOT = PACKAGE.parent
 
 #: The packages whose names are not those of what they are imported as.
-PROVIDED_BY = {"attr": "attrs", "OpenSSL": "pyopenssl", "yaml": "pyyaml", "zope": "zope-interface"}
+PROVIDED_BY = {"attr": "attrs", "jwt": "pyjwt", "OpenSSL": "pyopenssl", "yaml": "pyyaml", "zope": "zope-interface"}
 
 
 def declared(section: str, option: str) -> dict[str, Requirement]:

@@ -1,0 +1,94 @@
+"""
+What is counted while the node runs, in plain integers: an answer must not cost more for being counted. Whoever wants
+them in another form reads them when he asks, see L{distributor.observe.metrics}.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+
+from attrs import define, field
+
+from distributor.model import CacheState, FaultKind
+
+#: Upper bounds of the classes of times to the first byte, in seconds: a hit takes less than a millisecond, a miss as
+#: long as a storage node, and a player gives up after some ten seconds.
+FIRST_BYTE_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@define
+class Histogram:
+    """
+    How many of some times were how long.
+
+    @ivar counts: for each bound, how many were not longer and longer than the bound before; at the end, all others.
+    @ivar sum_s: all together, in seconds.
+    """
+
+    bounds_s: tuple[float, ...] = FIRST_BYTE_BOUNDS_S
+    counts: list[int] = field()
+    sum_s: float = 0.0
+
+    @counts.default
+    def _none(self) -> list[int]:
+        return [0] * (len(self.bounds_s) + 1)
+
+    def note(self, seconds: float) -> None:
+        """
+        One more.
+        """
+        self.counts[bisect_left(self.bounds_s, seconds)] += 1
+        self.sum_s += seconds
+
+
+@define(eq=False)
+class Tally:
+    """
+    Counts since the start of the process.
+
+    @ivar answers: of requests for assets, by the state of the cache (L{None} where it was not looked for) and status.
+    @ivar bytes_sent: of objects, to clients.
+    @ivar first_byte: how long clients waited for the head of a 200 or 206.
+    @ivar storage_requests: requests to storage nodes, by how they ended, in a word.
+    @ivar bytes_received: of objects, from storage nodes.
+    @ivar downloads_finished: those that have been verified.
+    @ivar downloads_failed: those that could not go on; they may, another time.
+    @ivar catalogue_requests: requests to the query node, by how they ended, in a word.
+    @ivar faults: of storage nodes, by kind.
+    @ivar evictions: objects that were deleted to make room.
+    @ivar bytes_evicted: what they took.
+    """
+
+    answers: Counter[tuple[CacheState | None, int]] = field(factory=Counter)
+    bytes_sent: int = 0
+    first_byte: Histogram = field(factory=Histogram)
+    storage_requests: Counter[str] = field(factory=Counter)
+    bytes_received: int = 0
+    downloads_finished: int = 0
+    downloads_failed: int = 0
+    catalogue_requests: Counter[str] = field(factory=Counter)
+    faults: Counter[FaultKind] = field(factory=Counter)
+    evictions: int = 0
+    bytes_evicted: int = 0
+
+    def answered(self, cache: CacheState | None, status: int, sent: int, first_byte_s: float | None = None) -> None:
+        """
+        A request for an asset has been answered, or its connection has ended meanwhile.
+
+        @param sent: bytes of the object.
+        @param first_byte_s: how long it took until the head went out; L{None} where there was nothing to wait for.
+        """
+        self.answers[cache, status] += 1
+        self.bytes_sent += sent
+        if first_byte_s is not None:
+            self.first_byte.note(first_byte_s)
+
+    def evicted(self, size: int) -> None:
+        """
+        An object has been deleted to make room.
+
+        @param size: bytes.
+        """
+        self.evictions += 1
+        self.bytes_evicted += size
