@@ -20,6 +20,8 @@ import distributor
 ROOMS = (
     "tap",
     "service",
+    # What an operator can ask of a running node.
+    "operations",
     "config",
     "web",
     "workers",
@@ -38,6 +40,12 @@ ROOMS = (
 
 #: Beside the order: imported by C{tap} alone, and it knows the shared values alone.
 DEVNET = "devnet"
+
+#: Beside the order, too: the command line of the operator, a program of its own, which nothing imports.
+CLI = "cli"
+
+#: What it needs of the node: where its API is and how requests are signed.
+CLI_IMPORTS = {"config", "web", "model"}
 
 #: Who may import the global reactor.
 REACTOR_ROOMS = {"tap"}
@@ -81,6 +89,8 @@ def may_import(importer: str, imported: str) -> bool:
         return True
     if DEVNET in (importer, imported):
         return importer == "tap" or imported == "model"
+    if CLI in (importer, imported):
+        return importer == CLI and imported in CLI_IMPORTS
     return importer in ROOMS and imported in ROOMS and ROOMS.index(importer) < ROOMS.index(imported)
 
 
@@ -90,7 +100,7 @@ def violations(module: str, is_package: bool, source: str) -> list[str]:
     """
     importer = room_of(module)
     found = []
-    if importer is not None and importer not in (*ROOMS, DEVNET):
+    if importer is not None and importer not in (*ROOMS, DEVNET, CLI):
         found.append(f"{module}: {importer} is not one of the rooms")
     for line, name in imported_names(module, is_package, source):
         imported = room_of(name)
@@ -194,6 +204,17 @@ class CheckerTests(SynchronousTestCase):
         self.assert_found("distributor.model", "from distributor.devnet import StorageNode")
         self.assert_found("distributor.devnet.storage_node", "from distributor.observe import notify")
         self.assert_found("distributor.devnet.storage_node", "from distributor.tap import Options")
+
+    def test_command_line(self) -> None:
+        """
+        The operator's command line talks to a node over HTTP: it needs to know where, and how to sign, and no node.
+        """
+        for room in CLI_IMPORTS:
+            self.assert_fine("distributor.cli.main", f"from distributor.{room} import part")
+        for room in {*ROOMS, DEVNET} - CLI_IMPORTS:
+            self.assert_found("distributor.cli.main", f"from distributor.{room} import part")
+        for room in (*ROOMS, DEVNET):
+            self.assert_found(f"distributor.{room}.part", "from distributor.cli import main")
 
     def test_a_new_room(self) -> None:
         """

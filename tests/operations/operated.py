@@ -1,0 +1,182 @@
+"""
+A node for the operator's work, without threads or sockets: a real store, real downloads, storage nodes in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import Logger
+from twisted.trial.unittest import SynchronousTestCase
+
+from distributor.cache import Entry, Index, Row
+from distributor.cache import Store as RealStore
+from distributor.model import ByteRange, DataObject, Fault, IReader, Listing, ObjectNotFound
+from distributor.observe import Sparse
+from distributor.operations.parts import Unfinished
+from distributor.transfer import DownloadReader, Downloads
+from distributor.transfer.filling import UNATTENDED_RATE
+from tests.stored import in_thread
+from tests.upstream import Upstream, payload
+
+CONTENT = payload(300_000)
+
+#: Storage nodes are not tried again.
+NO_PATIENCE_S = 0.0
+
+
+class OperatedStore:
+    """
+    A real store, and what else an operator asks of one.
+
+    @ivar trouble: what the index raises, if it refuses.
+    """
+
+    def __init__(self, store: RealStore, index: Index) -> None:
+        self.real = store
+        self._index = index
+        self.given_faults: list[Fault] = []
+        self.evictions: dict[str, float] = {}
+        self.readers: dict[str, int] = {}
+        self.trouble: Exception | None = None
+        self.partials: dict[str, Unfinished] = {}
+
+    @property
+    def unverified(self) -> Mapping[str, int]:
+        return self.real.unverified
+
+    def get(self, object_id: str) -> Entry | None:
+        return self.real.get(object_id)
+
+    def unfinished(self, object_id: str) -> Unfinished | None:
+        return self.partials.get(object_id)
+
+    def reader_count(self, object_id: str) -> int:
+        return self.readers.get(object_id, 0)
+
+    def last_eviction(self, object_id: str) -> float | None:
+        return self.evictions.get(object_id)
+
+    async def open(self, object_id: str) -> IReader:
+        return await self.real.open(object_id)
+
+    async def remove(self, object_id: str) -> bool:
+        return await self.real.remove(object_id)
+
+    async def page(self, after: str | None, limit: int) -> Sequence[Row]:
+        if self.trouble is not None:
+            raise self.trouble
+        rows = sorted(await self._index.load(), key=lambda row: int(row.id))
+        return [row for row in rows if after is None or int(row.id) > int(after)][:limit]
+
+    async def faults(self, limit: int) -> Sequence[Fault]:
+        return self.given_faults[:limit]
+
+
+class Operated:
+    """
+    A node whose storage node has the objects 1 to 9, each with the same bytes.
+
+    @ivar troubles: by object id, what the catalogue says instead.
+    @ivar looked_up: which ids it was asked for.
+    @ivar largest: the size of the largest object that is kept.
+    """
+
+    def __init__(self, case: SynchronousTestCase, *, queue_length: int = 10, at_once: int = 10) -> None:
+        self.case = case
+        self.clock = Clock()
+        self.clock.advance(1_700_000_000)
+        self.directory = Path(case.mktemp())
+        (self.directory / "state").mkdir(parents=True)
+        (self.directory / "assets").mkdir()
+        self.upstream = Upstream(case, self.clock, CONTENT)
+        [node] = self.upstream.nodes
+        for object_id in "123456789":
+            node.files[object_id] = node.files["7"]
+        self.troubles: dict[str, Exception] = {}
+        self.looked_up: list[str] = []
+        self.largest = 10**9
+        index = Index(self.directory / "state" / "index.sqlite3", in_thread)
+        real = RealStore(self.directory / "assets", index, 10**9, in_thread, self.clock.seconds)
+        self.store = OperatedStore(real, index)
+        self.downloads = Downloads(
+            real,
+            self.upstream.client,
+            self.clock,
+            in_thread,
+            Sparse(self.clock, Logger()),
+            at_once=at_once,
+            queue_length=queue_length,
+            patience_s=NO_PATIENCE_S,
+        )
+        case.addCleanup(self._end)
+
+    def start(self) -> None:
+        """
+        Open the store.
+        """
+        self.case.successResultOf(Deferred.fromCoroutine(self.store.real.start()))
+
+    def _end(self) -> None:
+        stopped = Deferred.fromCoroutine(self.downloads.stop())
+        self.settle()
+        self.case.successResultOf(stopped)
+        self.case.successResultOf(Deferred.fromCoroutine(self.store.real.stop()))
+        self.case.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def listing(self, object_id: str) -> Listing:
+        """
+        What the catalogue says of an object.
+        """
+        return evolve(self.upstream.listing, object=evolve(self.upstream.listing.object, id=object_id))
+
+    async def lookup(self, object_id: str) -> Listing:
+        """
+        As a node's and a catalogue's.
+        """
+        self.looked_up.append(object_id)
+        if object_id in self.troubles:
+            raise self.troubles[object_id]
+        if object_id not in tuple("123456789"):
+            raise ObjectNotFound(object_id)
+        return self.listing(object_id)
+
+    def keeps(self, object: DataObject) -> bool:
+        """
+        As a node's.
+        """
+        return object.size <= self.largest
+
+    def read(self, object_id: str) -> DownloadReader:
+        """
+        Somebody asks for an object that is not here.
+        """
+        return self.downloads.start(self.listing(object_id), (ByteRange(0, len(CONTENT)),))
+
+    def settle(self) -> None:
+        """
+        Let everything happen that takes next to no time.
+        """
+        for _ in range(10):
+            self.upstream.flush(20)
+            self.clock.advance(len(CONTENT) / UNATTENDED_RATE)
+
+    def have(self, *object_ids: str) -> None:
+        """
+        Have some objects complete.
+        """
+        for object_id in object_ids:
+            reader = self.read(object_id)
+            self.settle()
+            reader.close()
+            self.case.assertIsNotNone(self.store.get(object_id))
+
+    def path(self, object_id: str) -> Path:
+        """
+        Where a complete object is.
+        """
+        return self.directory / "assets" / object_id
