@@ -9,11 +9,13 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from distributor.cache import Entry
 from distributor.model import Listing
-from distributor.operations.parts import Runs, Unfinished
+from distributor.operations.parts import Eviction, Held, Runs
 from distributor.operations.scrub import Bad
 from distributor.transfer import Progress
+
+# Of what a catalogue says from memory.
+_TOLD_ELSEWHERE = ("ours", "why", "object", "storageNodes")
 
 
 class ObjectState(Enum):
@@ -47,8 +49,7 @@ class Facts:
     @ivar trouble: why it has not.
     @ivar catalogue: what it has in its memory, in its own words, C{ours} and C{why} among them.
     @ivar storage_nodes: what is known of those that have it.
-    @ivar unverified: the size of a file that nobody has verified.
-    @ivar readers: how many read the complete file.
+    @ivar readers: how many read the complete file, if that is known.
     @ivar bad: what the last scrub has found of it, if it was bad.
     """
 
@@ -57,12 +58,10 @@ class Facts:
     trouble: str | None = None
     catalogue: Mapping[str, object] = field(factory=dict)
     storage_nodes: Sequence[Mapping[str, object]] = ()
-    entry: Entry | None = None
+    held: Held | None = None
     coming: Coming | None = None
-    unfinished: Unfinished | None = None
-    unverified: int | None = None
-    readers: int = 0
-    last_eviction: object = None
+    readers: int | None = None
+    last_eviction: Eviction | None = None
     bad: Bad | None = None
 
 
@@ -74,7 +73,7 @@ def explanation(facts: Facts) -> dict[str, object]:
     listing = facts.listing
     catalogue = {
         **(_listed(listing) if listing is not None else {}),
-        **{name: value for name, value in facts.catalogue.items() if name not in ("ours", "why")},
+        **{name: value for name, value in facts.catalogue.items() if name not in _TOLD_ELSEWHERE},
     }
     if facts.trouble is not None:
         catalogue["error"] = facts.trouble
@@ -88,10 +87,10 @@ def explanation(facts: Facts) -> dict[str, object]:
         "state": state.value,
         "size": size if size is not None or listing is None else listing.object.size,
         "extents": [list(run) for run in extents],
-        "readers": facts.coming.progress.readers if facts.coming is not None else facts.readers,
+        "readers": _readers(facts, state),
         "verification": _verification(facts, state),
         "foundBad": facts.bad.shown() if facts.bad is not None else None,
-        "lastEviction": facts.last_eviction,
+        "lastEviction": _eviction(facts.last_eviction),
     }
 
 
@@ -109,19 +108,25 @@ def _held(facts: Facts) -> tuple[ObjectState, int | None, Runs]:
     """
     What there is, how large it is as a whole, and which bytes are there.
     """
-    if facts.entry is not None:
-        return ObjectState.COMPLETE, facts.entry.size, _all(facts.entry.size)
+    held = facts.held
+    if held is not None and held.state == "complete":
+        return ObjectState.COMPLETE, held.size, held.extents
     if facts.coming is not None:
+        # What the index knows is older.
         return ObjectState.DOWNLOADING, facts.coming.progress.size, facts.coming.extents
-    if facts.unfinished is not None:
-        return ObjectState.PARTIAL, facts.unfinished.size, facts.unfinished.extents
-    if facts.unverified is not None:
-        return ObjectState.UNVERIFIED, facts.unverified, _all(facts.unverified)
+    if held is not None:
+        return ObjectState(held.state), held.size, held.extents
     return ObjectState.ABSENT, None, ()
 
 
-def _all(size: int) -> Runs:
-    return ((0, size),) if size else ()
+def _readers(facts: Facts, state: ObjectState) -> int | None:
+    if facts.coming is not None:
+        return facts.coming.progress.readers
+    return facts.readers if state is ObjectState.COMPLETE else 0
+
+
+def _eviction(eviction: Eviction | None) -> dict[str, object] | None:
+    return None if eviction is None else {"at": eviction.at, "reason": eviction.reason}
 
 
 def _verification(facts: Facts, state: ObjectState) -> str:

@@ -4,17 +4,15 @@ What an operator can ask of a node, and tell it; see L{distributor.web.operator_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from distributor.cache import Row
-from distributor.model import DiskFailed, DistributorError, Fault, InThread, Listing
+from distributor.model import DiskFailed, DistributorError, Fault, InThread, Listing, T
 from distributor.operations.door import Door, DoorState
 from distributor.operations.explain import Coming, Facts, explanation
-from distributor.operations.parts import Catalogue, Node, Scope, Setting, StorageNodes, Store
+from distributor.operations.parts import Catalogue, Held, Node, Scope, Setting, StorageNodes, Store
 from distributor.operations.prefetch import Prefetch, in_words
 from distributor.operations.scrub import Scrub
 from distributor.transfer import Download, Downloads, Progress
@@ -61,6 +59,7 @@ class Operations:
         shutdown: Callable[[], None],
         clock: IReactorTime,
         in_thread: InThread,
+        readers: Callable[[str], int | None] = lambda object_id: None,
     ) -> None:
         """
         @param scope: what can change what this node distributes; L{None} where nothing can.
@@ -68,6 +67,7 @@ class Operations:
         @param status: what the public C{/status} says.
         @param buckets: what the public C{/buckets} says.
         @param shutdown: ends the process, in its own time.
+        @param readers: how many answers read a complete object, if that is known.
         """
         self._door = door
         self._store = store
@@ -80,6 +80,7 @@ class Operations:
         self._buckets = buckets
         self._shutdown = shutdown
         self._clock = clock
+        self._readers = readers
         self._prefetch = Prefetch(store, downloads, node, clock)
         self._scrub = Scrub(store, clock, in_thread)
         self._going_down = False
@@ -152,10 +153,13 @@ class Operations:
         """
         self._check_started()
         rows = await self._asked(self._store.page(after, limit))
-        shown = [_row_shown(row, self._downloads.get(row.id)) for row in rows]
-        return {"objects": shown, "next": rows[-1].id if len(rows) == limit else None}
+        shown = [_row_shown(row, self._downloads.get(row.object_id)) for row in rows]
+        return {"objects": shown, "next": rows[-1].object_id if len(rows) == limit else None}
 
-    async def _asked(self, answer: Any) -> Any:
+    async def _asked(self, answer: Awaitable[T]) -> T:
+        """
+        @raise Refused: the disk does not give it.
+        """
         try:
             return await answer
         except DiskFailed as error:
@@ -172,6 +176,7 @@ class Operations:
             listing = await self._catalogue.lookup(object_id)
         except DistributorError as error:
             trouble = in_words(error)
+        held = await self._asked(self._store.facts(object_id))
         download = self._downloads.get(object_id)
         facts = Facts(
             object_id=object_id,
@@ -179,11 +184,9 @@ class Operations:
             trouble=trouble,
             catalogue=self._catalogue.explain(object_id),
             storage_nodes=self._storage_nodes.explain(listing.storage_nodes) if listing is not None else (),
-            entry=self._store.get(object_id),
+            held=held,
             coming=Coming(download.progress(), download.extents.runs) if download is not None else None,
-            unfinished=self._store.unfinished(object_id),
-            unverified=self._store.unverified.get(object_id),
-            readers=self._store.reader_count(object_id),
+            readers=self._readers(object_id),
             last_eviction=self._store.last_eviction(object_id),
             bad=self._scrub.bad(object_id),
         )
@@ -200,19 +203,11 @@ class Operations:
         self._check_started()
         if self._downloads.get(object_id) is not None:
             raise Refused(DOWNLOADING)
-        freed = self._occupied(object_id)
-        try:
-            removed = await self._store.remove(object_id)
-        except DiskFailed as error:
-            raise Refused(DISK_FAILED, str(error)) from None
-        if not removed:
+        held = await self._asked(self._store.facts(object_id))
+        if held is None or not await self._asked(self._store.remove(object_id, "the operator wanted it")):
             raise Refused(NOT_HERE)
         self._log.info("object {id} has been evicted by the operator", id=object_id)
-        return {"objectId": object_id, "freed": freed}
-
-    def _occupied(self, object_id: str) -> int:
-        item = self._store.get(object_id) or self._store.unfinished(object_id)
-        return item.occupied if item is not None else self._store.unverified.get(object_id, 0)
+        return {"objectId": object_id, "freed": held.present}
 
     async def prefetch(self, object_ids: Sequence[str]) -> dict[str, object]:
         """
@@ -329,21 +324,18 @@ def _fault_shown(fault: Fault) -> dict[str, object]:
     }
 
 
-def _row_shown(row: Row, download: Download | None) -> dict[str, object]:
+def _row_shown(held: Held, download: Download | None) -> dict[str, object]:
     """
     What the index says; of an object that is being filled, what the download says, since that is newer.
     """
-    present = row.size if row.state == "complete" else sum(stop - start for start, stop in row.extents)
-    if download is not None:
-        present = download.progress().present
     return {
-        "objectId": row.id,
-        "size": row.size,
-        "contentHash": row.content_hash,
-        "type": row.type,
-        "state": row.state if download is None else "downloading",
-        "present": present,
-        "addedAt": row.added_at,
-        "lastAccess": row.last_access,
-        "hits": row.hits,
+        "objectId": held.object_id,
+        "size": held.size,
+        "contentHash": held.content_hash,
+        "type": held.type,
+        "state": held.state if download is None else "downloading",
+        "present": held.present if download is None else download.progress().present,
+        "addedAt": held.added_at,
+        "lastAccess": held.last_access,
+        "hits": held.hits,
     }

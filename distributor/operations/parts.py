@@ -4,28 +4,62 @@ What the operator's work needs of a node's parts.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from typing import Literal, Protocol
 
-from distributor.cache import Entry, Row
+from distributor.cache import Entry
 from distributor.model import DataObject, Fault, IReader, Listing, StorageNode
 
 Runs = Sequence[tuple[int, int]]
+HeldState = Literal["complete", "partial", "unverified"]
 
 
-class Unfinished(Protocol):
+class Held(Protocol):
     """
-    What is kept of an object that nobody fills at present.
+    What there is of an object on this node, whole or not: L{distributor.cache.Facts}.
     """
+
+    @property
+    def object_id(self) -> str: ...
 
     @property
     def size(self) -> int: ...
 
     @property
+    def content_hash(self) -> str | None: ...
+
+    @property
+    def type(self) -> str | None: ...
+
+    @property
+    def state(self) -> HeldState: ...
+
+    @property
     def extents(self) -> Runs: ...
 
     @property
-    def occupied(self) -> int: ...
+    def present(self) -> int: ...
+
+    @property
+    def added_at(self) -> float | None: ...
+
+    @property
+    def last_access(self) -> float: ...
+
+    @property
+    def hits(self) -> int: ...
+
+
+class Eviction(Protocol):
+    """
+    That an object was deleted.
+    """
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def at(self) -> float: ...
 
 
 class Store(Protocol):
@@ -33,39 +67,31 @@ class Store(Protocol):
     Where the objects are.
     """
 
-    @property
-    def unverified(self) -> Mapping[str, int]: ...
-
     def get(self, object_id: str) -> Entry | None: ...
 
-    def unfinished(self, object_id: str) -> Unfinished | None:
-        """
-        What there is of an unfinished object, unless it is being filled.
-        """
-
-    def reader_count(self, object_id: str) -> int:
-        """
-        How many answers read the file of a complete object.
-        """
-
-    def last_eviction(self, object_id: str) -> Any:
-        """
-        When it was deleted to make room, in seconds since 1970, as far as that is remembered; or what else can be said
-        of that in JSON.
-        """
+    def last_eviction(self, object_id: str) -> Eviction | None: ...
 
     async def open(self, object_id: str) -> IReader: ...
 
-    async def remove(self, object_id: str) -> bool: ...
+    async def remove(self, object_id: str, reason: str, /) -> bool: ...
 
-    async def page(self, after_id: str | None, limit: int) -> Sequence[Row]:
+    async def facts(self, object_id: str) -> Held | None:
         """
-        Rows of the index in an order of its own, those behind C{after_id}.
+        @raise DiskFailed: the index refuses.
+        """
+
+    async def page(self, after: str | None, limit: int, states: Collection[HeldState] = ..., /) -> Sequence[Held]:
+        """
+        In an order of its own, those behind C{after}; fewer than C{limit} are the last.
+
+        @raise DiskFailed: the index refuses.
         """
 
     async def faults(self, limit: int) -> Sequence[Fault]:
         """
         The newest first.
+
+        @raise DiskFailed: the index refuses.
         """
 
 

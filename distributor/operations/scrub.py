@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from distributor.cache import Entry
 from distributor.model import ContentHash, DiskFailed, Hasher, InThread, IReader
-from distributor.operations.parts import Store
+from distributor.operations.parts import HeldState, Store
 from distributor.web.operator_errors import VERIFYING, Refused
 
 #: How fast unless told otherwise, in bytes per second: a terabyte in five hours, and half of what an old disk gives is
@@ -29,6 +29,8 @@ STEP = 4 * 1024 * 1024
 
 #: How many rows of the index are looked at in one go.
 PAGE = 500
+
+_COMPLETE: tuple[HeldState, ...] = ("complete",)
 
 #: How many bad objects are remembered: more than these, and the disk is to be replaced.
 MOST_BAD = 1000
@@ -166,13 +168,13 @@ class Scrub:
         """
         after: str | None = None
         while self._state is ScrubState.RUNNING:
-            rows = await self._store.page(after, PAGE)
-            for row in rows:
-                if row.state == "complete" and self._state is ScrubState.RUNNING:
-                    yield row.id, row.size
-            if len(rows) < PAGE:
+            page = await self._store.page(after, PAGE, _COMPLETE)
+            for held in page:
+                if self._state is ScrubState.RUNNING:
+                    yield held.object_id, held.size
+            if len(page) < PAGE:
                 return
-            after = rows[-1].id
+            after = page[-1].object_id
 
     async def _check(self, object_id: str) -> None:
         entry = self._store.get(object_id)
@@ -241,7 +243,7 @@ class Scrub:
         )
         removed = True
         try:
-            await self._store.remove(object_id)
+            await self._store.remove(object_id, "its bytes were not what they had been")
         except DiskFailed as error:
             removed = False
             self._log.error("object {id} is bad, and cannot be deleted: {error}", id=object_id, error=error)

@@ -4,20 +4,21 @@ A node for the operator's work, without threads or sockets: a real store, real d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from distributor.cache import Entry, Index, Row
 from distributor.cache import Store as RealStore
 from distributor.model import ByteRange, DataObject, Fault, IReader, Listing, ObjectNotFound
 from distributor.observe import Sparse
-from distributor.operations.parts import Unfinished
+from distributor.operations.parts import HeldState, Runs
 from distributor.transfer import DownloadReader, Downloads
 from distributor.transfer.filling import UNATTENDED_RATE
 from tests.stored import in_thread
@@ -29,52 +30,120 @@ CONTENT = payload(300_000)
 NO_PATIENCE_S = 0.0
 
 
+@frozen
+class HeldObject:
+    """
+    What there is of an object.
+    """
+
+    object_id: str
+    size: int
+    content_hash: str | None
+    type: str | None
+    state: HeldState
+    extents: Runs
+    added_at: float | None = None
+    last_access: float = 0.0
+    hits: int = 0
+
+    @property
+    def present(self) -> int:
+        return sum(stop - start for start, stop in self.extents)
+
+
+@frozen
+class Deletion:
+    """
+    That something was deleted.
+    """
+
+    reason: str
+    at: float
+
+
+@implementer(IReader)
+class OpenObject:
+    """
+    A real reader, of which it is known whether it has been closed.
+    """
+
+    def __init__(self, object_id: str, reader: IReader, read: list[str]) -> None:
+        self._object_id = object_id
+        self._reader = reader
+        self._read = read
+        self.size = reader.size
+        self.fd = reader.fd
+        read.append(object_id)
+
+    def available(self, offset: int) -> int:
+        return self._reader.available(offset)
+
+    def wait(self, offset: int) -> Deferred[None]:
+        return self._reader.wait(offset)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._read.remove(self._object_id)
+
+
 class OperatedStore:
     """
     A real store, and what else an operator asks of one.
 
     @ivar trouble: what the index raises, if it refuses.
+    @ivar more: what there is besides.
+    @ivar reasons: for what objects were removed.
+    @ivar read: which objects somebody has open.
     """
 
     def __init__(self, store: RealStore, index: Index) -> None:
         self.real = store
         self._index = index
         self.given_faults: list[Fault] = []
-        self.evictions: dict[str, float] = {}
-        self.readers: dict[str, int] = {}
+        self.evictions: dict[str, Deletion] = {}
         self.trouble: Exception | None = None
-        self.partials: dict[str, Unfinished] = {}
-
-    @property
-    def unverified(self) -> Mapping[str, int]:
-        return self.real.unverified
+        self.more: dict[str, HeldObject] = {}
+        self.reasons: list[tuple[str, str]] = []
+        self.read: list[str] = []
 
     def get(self, object_id: str) -> Entry | None:
         return self.real.get(object_id)
 
-    def unfinished(self, object_id: str) -> Unfinished | None:
-        return self.partials.get(object_id)
-
-    def reader_count(self, object_id: str) -> int:
-        return self.readers.get(object_id, 0)
-
-    def last_eviction(self, object_id: str) -> float | None:
+    def last_eviction(self, object_id: str) -> Deletion | None:
         return self.evictions.get(object_id)
 
     async def open(self, object_id: str) -> IReader:
-        return await self.real.open(object_id)
+        return OpenObject(object_id, await self.real.open(object_id), self.read)
 
-    async def remove(self, object_id: str) -> bool:
-        return await self.real.remove(object_id)
+    async def remove(self, object_id: str, reason: str, /) -> bool:
+        self.reasons.append((object_id, reason))
+        return self.more.pop(object_id, None) is not None or await self.real.remove(object_id)
 
-    async def page(self, after: str | None, limit: int) -> Sequence[Row]:
+    async def facts(self, object_id: str) -> HeldObject | None:
+        return next((held for held in await self.page(None, 10**9) if held.object_id == object_id), None)
+
+    async def page(
+        self,
+        after: str | None,
+        limit: int,
+        states: Collection[HeldState] = ("complete", "partial", "unverified"),
+        /,
+    ) -> Sequence[HeldObject]:
         if self.trouble is not None:
             raise self.trouble
-        rows = sorted(await self._index.load(), key=lambda row: int(row.id))
-        return [row for row in rows if after is None or int(row.id) > int(after)][:limit]
+        there = [*map(_held, await self._index.load()), *self.more.values()]
+        found = sorted((held for held in there if held.state in states), key=lambda held: int(held.object_id))
+        return [held for held in found if after is None or int(held.object_id) > int(after)][:limit]
 
     async def faults(self, limit: int) -> Sequence[Fault]:
         return self.given_faults[:limit]
+
+
+def _held(row: Row) -> HeldObject:
+    extents: Runs = ((0, row.size),) if row.state == "complete" else row.extents
+    return HeldObject(
+        row.id, row.size, row.content_hash, row.type, row.state, extents, row.added_at, row.last_access, row.hits
+    )
 
 
 class Operated:

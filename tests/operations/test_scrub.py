@@ -109,18 +109,27 @@ class RightTests(ScrubCase):
         """
         Verifying makes nothing look wanted, and leaves no file open.
         """
-        order = [object_id for object_id, _ in self.operated.store.real._inventory.candidates()]
+        before = self.wanted()
+        self.operated.clock.advance(100)
         self.scrub.start(None)
         self.finish()
-        self.assertEqual([object_id for object_id, _ in self.operated.store.real._inventory.candidates()], order)
-        self.assertEqual([object_id for object_id in "123" if object_id in self.operated.store.real._files], [])
+        self.assertEqual(self.wanted(), before)
+        self.assertEqual(self.operated.store.read, [])
+
+    def wanted(self) -> list[tuple[str, float, int]]:
+        """
+        When and how often each object was read.
+        """
+        self.successResultOf(Deferred.fromCoroutine(self.operated.store.real.flush()))
+        page = self.successResultOf(Deferred.fromCoroutine(self.operated.store.page(None, 10)))
+        return [(held.object_id, held.last_access, held.hits) for held in page]
 
     def test_what_goes_meanwhile(self) -> None:
         """
         What is deleted before its turn is done with: at the end nothing is left to do.
         """
         self.scrub.start(100_000)
-        self.successResultOf(Deferred.fromCoroutine(self.operated.store.remove("3")))
+        self.successResultOf(Deferred.fromCoroutine(self.operated.store.remove("3", "a test")))
         self.finish()
         self.assertEqual(self.shown("checked", "bytes", "totalBytes"), [3, 3 * SIZE, 3 * SIZE])
         self.assertEqual(self.shown("badCount"), [0])
@@ -208,6 +217,7 @@ class BadTests(ScrubCase):
         self.assertTrue(found["got"].startswith("gW"))
         self.assertNotEqual(found["got"], entry.content_hash)
         self.assertEqual(self.shown("state", "checked", "badCount"), ["done", 3, 1])
+        self.assertEqual(self.operated.store.reasons, [("2", "its bytes were not what they had been")])
         told = [str(formatEvent(event)) for event in events if event["log_level"].name == "error"]
         self.assertEqual(len(told), 1)
         self.assertIn("object 2 on the disk is not what it was", told[0])
@@ -247,7 +257,7 @@ class BadTests(ScrubCase):
         So is what cannot be opened; and what cannot be deleted says that.
         """
 
-        async def refuse(object_id: str) -> Any:
+        async def refuse(*args: object) -> Any:
             raise DiskFailed("read-only")
 
         self.patch(self.operated.store, "open", refuse)
@@ -263,9 +273,12 @@ class BadTests(ScrubCase):
         A bad file whose place another has taken meanwhile is no matter.
         """
         self.damage("1")
+        entry = self.operated.store.get("1")
+        assert entry is not None
         self.holds = True
         self.scrub.start(None)
-        self.operated.store.real._inventory._wanted["1"] = evolve(self.operated.store.real._inventory._wanted["1"])
+        another = evolve(entry)
+        self.patch(self.operated.store, "get", lambda object_id: another)
         self.holds = False
         self.held.pop().callback(None)
         self.finish()
@@ -335,10 +348,10 @@ class EndTests(ScrubCase):
         self.scrub.start(None)
         end = Deferred.fromCoroutine(self.scrub.end())
         self.assertNoResult(end)
-        self.assertIn("1", self.operated.store.real._files)
+        self.assertEqual(self.operated.store.read, ["1"])
         self.held.pop().callback(None)
         self.successResultOf(end)
-        self.assertNotIn("1", self.operated.store.real._files)
+        self.assertEqual(self.operated.store.read, [])
         self.successResultOf(Deferred.fromCoroutine(self.scrub.end()))
 
     def test_index_refuses(self) -> None:

@@ -1,5 +1,5 @@
 """
-Tests for L{distributor.web.operator_api} and L{distributor.web.operator_site}, through real HTTP.
+Tests for L{distributor.web.operator_api}, through real HTTP.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from distributor import __version__
 from distributor.web import errors, operator_errors
 from distributor.web.errors import ApiError
 from distributor.web.operator_errors import Refused
-from distributor.web.operator_request import LARGEST_BODY
 from distributor.web.token import sign
 from tests.web.node_in_memory import Answer
 from tests.web.operator_in_memory import EVICTED, NOW, SECRET, OperatorInMemory
@@ -309,42 +308,6 @@ class BodyTests(OperatorCase):
             self.assertEqual((answer.status, json.loads(answer.body)["type"]), (error.status, error.type))
         self.assertEqual(self.operations.asked, [])
 
-    def test_large(self) -> None:
-        """
-        A body that is too large is not kept, and refused; the connection goes on.
-        """
-        visit = self.api.visit()
-        content = b" " * (LARGEST_BODY + 1)
-        fields = (f"Content-Length: {len(content)}", "Content-Type: application/json")
-        self.api.send_raw(visit, "POST", f"{BASE}/prefetch", *fields, content=content)
-        self.assert_error(visit.answers[0], operator_errors.BODY_TOO_LARGE)
-        self.api.send(visit, "GET", f"{BASE}/status")
-        self.assertEqual(visit.answers[1].status, 200)
-
-    def test_largest(self) -> None:
-        """
-        As large as may be, it is taken: token and all.
-        """
-        ids = [str(10**19 + number) for number in range(2000)]
-        self.operations.answers["prefetch"] = {"objects": []}
-        self.assertEqual(self.api.ask("POST", f"{BASE}/prefetch", {"objects": ids}).status, 200)
-        self.assertEqual(self.operations.asked, [("prefetch", (tuple(ids),))])
-
-    def test_endless(self) -> None:
-        """
-        Who goes on sending is cut off; nothing of it was kept.
-        """
-        visit = self.api.visit()
-        self.api.send_raw(visit, "POST", f"{BASE}/prefetch", "Transfer-Encoding: chunked")
-        chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-        sent = 0
-        while visit.wire.protocol is not None and sent < 100:
-            visit.wire.protocol.dataReceived(chunk)
-            self.api.settle()
-            sent += 1
-        self.assertEqual(visit.wire.ended, "cut")
-        self.assertLess(sent, 20)
-
 
 class TroubleTests(OperatorCase):
     """
@@ -405,31 +368,3 @@ class TroubleTests(OperatorCase):
         self.api.send(visit, "DELETE", f"{BASE}/objects/7")
         evicting.callback(EVICTED)
         self.assertEqual(json.loads(visit.answer.body), EVICTED)
-
-
-class SiteTests(OperatorCase):
-    """
-    The end of the server.
-    """
-
-    def test_close(self) -> None:
-        """
-        It is closed when every connection has ended.
-        """
-        self.successResultOf(self.api.site.close())
-        visits = [self.api.visit() for _ in range(3)]
-        closed = self.api.site.close()
-        self.assertNoResult(closed)
-        self.api.settle()
-        self.successResultOf(closed)
-        self.assertEqual([visit.wire.ended for visit in visits], ["closed"] * 3)
-
-    def test_cut(self) -> None:
-        """
-        Or they are cut.
-        """
-        visit = self.api.visit()
-        self.api.site.cut()
-        self.api.settle()
-        self.assertEqual(visit.wire.ended, "cut")
-        self.successResultOf(self.api.site.close())
