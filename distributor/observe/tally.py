@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Mapping
 
 from attrs import define, field
 
@@ -15,6 +16,15 @@ from distributor.model import CacheState, FaultKind
 #: Upper bounds of the classes of times to the first byte, in seconds: a hit takes less than a millisecond, a miss as
 #: long as a storage node, and a player gives up after some ten seconds.
 FIRST_BYTE_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+# How counts are named on their way from one process to another.
+_ANSWERS, _CLASS, _SENT, _SUM_US = "answers ", "first byte ", "bytes sent", "waited us"
+_NO_STATE = "none"
+
+
+def _word(cache: CacheState | None) -> str:
+    return _NO_STATE if cache is None else cache.value
 
 
 @define
@@ -83,6 +93,34 @@ class Tally:
         self.bytes_sent += sent
         if first_byte_s is not None:
             self.first_byte.note(first_byte_s)
+
+    # Of several processes that answer, one tells of them all.
+
+    def take(self) -> dict[str, int]:
+        """
+        What has been counted of answers since this was called last, for L{add} in another process; here that begins
+        anew. What is not there is zero.
+        """
+        taken = {f"{_ANSWERS}{_word(cache)} {status}": count for (cache, status), count in self.answers.items()}
+        taken |= {f"{_CLASS}{place}": count for place, count in enumerate(self.first_byte.counts) if count}
+        taken |= {_SENT: self.bytes_sent, _SUM_US: round(self.first_byte.sum_s * 1e6)}
+        self.answers.clear()
+        self.bytes_sent = 0
+        self.first_byte = Histogram()
+        return {name: count for name, count in taken.items() if count}
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """
+        Count what L{take} has given in another process. What it did not name is no matter.
+        """
+        for name, count in counts.items():
+            if name.startswith(_ANSWERS):
+                word, status = name.removeprefix(_ANSWERS).split()
+                self.answers[None if word == _NO_STATE else CacheState(word), int(status)] += count
+            elif name.startswith(_CLASS):
+                self.first_byte.counts[int(name.removeprefix(_CLASS))] += count
+        self.bytes_sent += counts.get(_SENT, 0)
+        self.first_byte.sum_s += counts.get(_SUM_US, 0) / 1e6
 
     def evicted(self, size: int) -> None:
         """

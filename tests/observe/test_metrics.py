@@ -189,6 +189,49 @@ class HistogramTests(SynchronousTestCase):
         self.assertAlmostEqual(histogram.sum_s, math.fsum(times))
 
 
+_Answer = tuple[CacheState | None, int, int, float | None]
+
+ANSWERS = st.tuples(
+    st.sampled_from([None, *CacheState]),
+    st.sampled_from([200, 206, 304, 404, 503]),
+    st.integers(0, 10**12),
+    st.none() | st.integers(0, 100).map(float),
+)
+
+
+class ProcessesTests(SynchronousTestCase):
+    """
+    Several processes that answer, of which one tells.
+    """
+
+    @given(st.lists(st.lists(st.lists(ANSWERS, max_size=5), max_size=3), max_size=3))
+    def test_all_are_counted_once(self, workers: list[list[list[_Answer]]]) -> None:
+        """
+        Whoever answers, and whenever that is told: in the end each answer is counted, and once.
+        """
+        alone, owner = Tally(), Tally()
+        for rounds in workers:
+            tally = Tally()
+            for answers in rounds:
+                for answer in answers:
+                    tally.answered(*answer)
+                    alone.answered(*answer)
+                owner.add(tally.take())
+            self.assertEqual(tally.take(), {})
+        self.assertEqual(owner.answers, alone.answers)
+        self.assertEqual(owner.bytes_sent, alone.bytes_sent)
+        self.assertEqual(owner.first_byte.counts, alone.first_byte.counts)
+        self.assertAlmostEqual(owner.first_byte.sum_s, alone.first_byte.sum_s)
+
+    def test_others(self) -> None:
+        """
+        What a process counts besides is no matter here.
+        """
+        tally = Tally()
+        tally.add({"something else": 3})
+        self.assertEqual(tally.take(), {})
+
+
 class PageTests(SynchronousTestCase):
     """
     The page for operators.
