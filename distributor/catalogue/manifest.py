@@ -6,13 +6,12 @@ Pure, but for L{load_manifest}; C{docs/configuration.rst} describes the format.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from distributor.catalogue.fields import is_endpoint, is_media_type
 from distributor.document import DocumentError, parse_document, read_text
 from distributor.model import (
     ContentHash,
@@ -79,15 +78,7 @@ def _endpoint() -> Kind[str]:
     expected = "an http or https URL with a host, and without credentials, query or fragment"
 
     def read(value: object) -> str:
-        # urlsplit drops tabs and line ends silently, and takes a backslash for a character of the host.
-        if not isinstance(value, str) or re.search(r"[^!-~]|[\\?#]", value):
-            raise Unfit(expected)
-        try:
-            url = urlsplit(value)
-            port = url.port
-        except ValueError:
-            raise Unfit(expected) from None
-        if url.scheme not in ("http", "https") or not url.hostname or "@" in url.netloc or port == 0:
+        if not isinstance(value, str) or not is_endpoint(value):
             raise Unfit(expected)
         return value
 
@@ -108,15 +99,11 @@ def _content_hash() -> Kind[ContentHash]:
     return Kind(expected, read)
 
 
-# RFC 9110 §8.3.1. It becomes a header, so what could end one is kept out.
-_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: *;[ -~]*)?\Z")
-
-
 def _media_type() -> Kind[str]:
     expected = "a media type such as video/mp4"
 
     def read(value: object) -> str:
-        if not isinstance(value, str) or not _MEDIA_TYPE.match(value):
+        if not isinstance(value, str) or not is_media_type(value):
             raise Unfit(expected)
         return value
 
