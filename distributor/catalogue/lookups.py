@@ -19,8 +19,8 @@ from distributor.catalogue.recent import Recent
 from distributor.catalogue.sharing import Shared
 from distributor.model import CatalogueUnavailable, StorageNode
 
-#: Objects whose facts are kept, about a kilobyte each; and as many ids that stand for nothing. Of those anybody can make
-#: up as many as they like, which must not push the others out.
+#: Objects whose facts are kept, about a kilobyte each; and as many ids that stand for nothing, of which anybody can
+#: make up as many as they like, and which must not push the others out.
 _MOST_REMEMBERED = 20_000
 
 #: Questions about objects that are on their way at once.
