@@ -148,6 +148,8 @@ class Endpoint:
         except ConnectError as error:
             raise QueryFailed(Trouble.UNREACHABLE, shown(str(error), _SHOWN)) from error
         except ResponseNeverReceived as error:
+            if any(reason.check(CancelledError) for reason in error.reasons):
+                raise CancelledError from error
             raise QueryFailed(Trouble.UNREACHABLE, "the connection was closed before an answer") from error
         except Exception as error:
             # Whatever an agent, a resolver or TLS may raise: the query node was not reached.

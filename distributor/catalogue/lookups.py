@@ -8,8 +8,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from attrs import evolve, frozen
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import CancelledError, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from distributor.catalogue.delays import Delay
 from distributor.catalogue.facts import DistributionBucket, ObjectFacts, Unusable
@@ -201,20 +202,32 @@ class Lookups:
         return None if error is None else error.again()
 
     async def _ask(self, object_id: str) -> Entry:
-        await self._places.acquire()
         try:
-            held_up = self._held_up(object_id)
-            if held_up is not None:
-                raise held_up
-            # What becomes known meanwhile may not be in the answer.
-            now = self._clock.seconds()
+            turn = self._places.acquire()
+            waited = not turn.called
+            await turn
             try:
-                found = await self._query_node.ask(lambda dialect: dialect.object(object_id), self._bounds)
-            except QueryFailed as error:
-                self._failed(object_id, error)
-                raise
-        finally:
-            self._places.release()
+                if waited:
+                    # Else each who fails at once would let in the next from within, a thousand deep.
+                    await deferLater(self._clock, 0)
+                return await self._put(object_id)
+            finally:
+                self._places.release()
+        except CancelledError:
+            # Nobody but this catalogue cancels the work itself.
+            raise CatalogueUnavailable("the catalogue is being stopped") from None
+
+    async def _put(self, object_id: str) -> Entry:
+        held_up = self._held_up(object_id)
+        if held_up is not None:
+            raise held_up
+        # What becomes known meanwhile may not be in the answer.
+        now = self._clock.seconds()
+        try:
+            found = await self._query_node.ask(lambda dialect: dialect.object(object_id), self._bounds)
+        except QueryFailed as error:
+            self._failed(object_id, error)
+            raise
         self._delay = self._delay.succeeded()
         self._failures_of_one = 0
         self._failing.drop(object_id)

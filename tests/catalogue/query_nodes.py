@@ -255,5 +255,6 @@ class Held:
         self._node.fault_of.clear()
         requests, self.requests = self.requests, []
         for request in requests:
-            self._node.answer(request)
+            if not request._disconnected:
+                self._node.answer(request)
         self._node.flush()
