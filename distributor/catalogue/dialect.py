@@ -91,7 +91,7 @@ class Dialect:
 
     def objects(self, bag_ids: Sequence[str]) -> Question[array[int]]:
         """
-        The ids of the objects of some bags, in no order.
+        The ids of the objects of some bags, in ascending order.
         """
         asked = frozenset(bag_ids)
 

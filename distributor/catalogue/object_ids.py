@@ -44,16 +44,17 @@ class ObjectIds:
     @classmethod
     def of_numbers(cls, *numbers: array[int]) -> ObjectIds:
         """
-        The set of all the ids in some arrays, in whatever order, and as often as they like.
+        The set of all the ids in some arrays, each of which is in ascending order. To sort a million numbers at once
+        would stop the reactor, even from a thread.
         """
-        return cls(_ascending(sorted(number for each in numbers for number in each)))
+        return cls(_ascending(merge(*numbers)))
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> ObjectIds:
         """
         The set of these; one beyond 64 bits is none of the chain's, and left out.
         """
-        return cls.of_numbers(array("Q", (number for number in map(int, ids) if number <= _LARGEST)))
+        return cls(_ascending(sorted(number for number in map(int, ids) if number <= _LARGEST)))
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -76,6 +77,7 @@ class ObjectIds:
         mine, theirs = self._numbers, other._numbers
         left = array("Q")
         here = there = 0
+        end = len(theirs)
         while here < len(mine):
             if mine[here : here + _RUN] == theirs[there : there + _RUN]:
                 here += _RUN
@@ -83,15 +85,18 @@ class ObjectIds:
                 continue
             stop = min(here + _RUN, len(mine))
             while here < stop:
-                there = bisect_left(theirs, mine[here], there)
-                if there == len(theirs):
+                number = mine[here]
+                while there < end and theirs[there] < number:
+                    there += 1
+                if there == end:
                     left.extend(mine[here:])
                     return ObjectIds(left)
-                if theirs[there] != mine[here]:
-                    left.append(mine[here])
+                if theirs[there] == number:
+                    # Behind it, so that whole runs can be the same again.
+                    there += 1
+                else:
+                    left.append(number)
                 here += 1
-            # Where the other goes on behind the last of these, so that whole runs can be the same again.
-            there = bisect_left(theirs, mine[stop - 1] + 1, there) if stop < len(mine) else there
         return ObjectIds(left)
 
     def __or__(self, other: ObjectIds) -> ObjectIds:

@@ -77,7 +77,8 @@ class QueryNodeCatalogue:
 
     def stop(self) -> Deferred[None]:
         """
-        Give up what is on its way; fires when nothing is. Whoever waits for a lookup is told that there is no catalogue any more.
+        Give up what is on its way; fires when nothing is. Whoever waits for a lookup is told that there is no catalogue
+        any more.
         """
         stopped = self._distribution.stop()
         self._lookups.cancel()

@@ -223,15 +223,15 @@ def object_facts(
 
 def object_ids(bags: list[object]) -> array[int]:
     """
-    The ids of the objects of some bags; one that is none is left out.
+    The ids of the objects of some bags, in ascending order; one that is none is left out.
     """
-    found = array("Q")
+    found: list[int] = []
     for bag in bags:
         for each in members(bag, "objects"):
             object_id = member(each, "id")
             if isinstance(object_id, str) and is_object_id(object_id) and (number := int(object_id)) <= _MAX_ID:
                 found.append(number)
-    return found
+    return array("Q", sorted(found))
 
 
 def bags_by_bucket(

@@ -194,7 +194,7 @@ class _Graphql(Resource):
     isLeaf = True
 
     def __init__(self, node: QueryNodeInMemory) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._node = node
 
     def render_POST(self, request: Any) -> int:

@@ -171,7 +171,8 @@ class AnswerTests(SynchronousTestCase):
         assert SQUID.state is not None
         nothing = {"squidVersion": None, "squidStatus": None}
         self.assertEqual(SQUID.state.read(nothing), State(None, None))
-        for wrong in ({"squidVersion": {"version": 2}}, {"squidVersion": []}, {}):
+        versions: tuple[object, ...] = ({"version": 2}, [], {})
+        for wrong in ({}, *({"squidVersion": version} for version in versions)):
             self.assertRaises(WrongShape, VERSION.read, wrong)
 
     def test_more_than_was_asked_for(self) -> None:

@@ -23,8 +23,26 @@ class FieldsTests(SynchronousTestCase):
         for good in ("http://a", "https://a.example/storage/", "http://127.0.0.1:3333", "https://[2001:db8::1]:1/x"):
             self.assertTrue(is_endpoint(good), good)
         for bad in (
-            *("", " ", "a.example", "//a.example", "http://", "http:///x", "http://:80/", "ftp://a", "file:///etc/passwd"),
-            *("http://user@a/", "http://a?x", "http://a#x", "http://a\\b", "http://a b", "http://a\n", "http://\u00e4.de"),
+            *(
+                "",
+                " ",
+                "a.example",
+                "//a.example",
+                "http://",
+                "http:///x",
+                "http://:80/",
+                "ftp://a",
+                "file:///etc/passwd",
+            ),
+            *(
+                "http://user@a/",
+                "http://a?x",
+                "http://a#x",
+                "http://a\\b",
+                "http://a b",
+                "http://a\n",
+                "http://\u00e4.de",
+            ),
             *("http://a:0/", "http://a:x/", "http://a:65536/", "http://[::1", "javascript:alert(1)", "http://a/\t"),
             "http://" + 2048 * "a",
         ):

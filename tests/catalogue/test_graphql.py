@@ -122,7 +122,8 @@ class EndpointTests(SynchronousTestCase):
         """
         Some servers write an empty list of errors, or null.
         """
-        for errors in ([], None):
+        nothing: tuple[object, ...] = ([], None)
+        for errors in nothing:
             self.assertEqual(self.successResultOf(self.ask(send(200, {"data": {"x": 1}, "errors": errors}))), 1)
 
     def test_not_json(self) -> None:

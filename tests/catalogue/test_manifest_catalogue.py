@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.catalogue import Entry, Manifest, ManifestCatalogue, load_manifest
+from distributor.catalogue import Entry, Manifest, ManifestCatalogue, load_manifest, parse_manifest
 from distributor.model import (
     BLAKE3_256,
     ContentHash,
@@ -24,6 +24,7 @@ from distributor.model import (
     ObjectNotFound,
     StorageNode,
 )
+from tests.catalogue.catalogue_contract import CatalogueTestsMixin
 
 IN_THREAD = cast(InThread, maybeDeferred)
 NODE = StorageNode("0", "http://127.0.0.1:3333", trusted=True)
@@ -160,3 +161,53 @@ class ManifestCatalogueTests(SynchronousTestCase):
         slow()
         self.assertFalse(self.successResultOf(first))
         self.assertEqual(self.lookup(catalogue, "2").object.id, "2")
+
+    def test_changes(self) -> None:
+        """
+        Another manifest is a change; one that is refused is not.
+        """
+        manifests: list[Manifest | Exception] = [manifest_of(o1=None), ZeroDivisionError()]
+        changes: list[None] = []
+
+        def read() -> Manifest:
+            manifest = manifests.pop(0)
+            if isinstance(manifest, Exception):
+                raise manifest
+            return manifest
+
+        catalogue = ManifestCatalogue(manifest_of(), read, IN_THREAD, changed=lambda: changes.append(None))
+        self.assertTrue(self.reload(catalogue))
+        self.assertFalse(self.reload(catalogue))
+        self.assertEqual(len(changes), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_serves(self) -> None:
+        """
+        Of an object that it does not list, a manifest says nothing: what was cached may be served on.
+        """
+        catalogue = self.catalogue_of(manifest_of(o1=("0:0",), o2=("0:1",), o3=None), ("0:0",))
+        self.assertEqual([catalogue.serves(each) for each in "1234"], [True, False, True, None])
+        self.assertIn("names no buckets", str(catalogue.explain("3")["why"]))
+        self.assertEqual(catalogue.explain("4")["state"], "not found")
+
+
+class ManifestContractTests(CatalogueTestsMixin, SynchronousTestCase):
+    """
+    The catalogue of a manifest is a catalogue.
+    """
+
+    def setUp(self) -> None:
+        self.changes = 0
+
+    def catalogue(self) -> ManifestCatalogue:
+        content_hash = ContentHash(BLAKE3_256, blake3(b"a film").digest())
+        objects = "".join(
+            f"  {id}: {{size: 6, hash: {content_hash}, buckets: ['{bucket}'], accepted: {accepted}}}\n"
+            for id, bucket, accepted in (("1", "0:0", "true"), ("2", "0:1", "true"), ("3", "0:0", "false"))
+        )
+        written = f"storageNodes: [{{id: '0', endpoint: 'http://storage.example/'}}]\nobjects:\n{objects}"
+        manifest = parse_manifest(written, "test")
+        return ManifestCatalogue(manifest, lambda: manifest, IN_THREAD, ("0:0",), 3, self.changed)
+
+    def changed(self) -> None:
+        self.changes += 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 from hypothesis import given
@@ -90,7 +91,9 @@ class ObjectTests(SynchronousTestCase):
         """
 
         def spoil(found: Found) -> None:
-            found["storageBag"]["storageBuckets"][0]["storageBucket"]["operatorMetadata"] = {"nodeEndpoint": " http://a/\n"}
+            found["storageBag"]["storageBuckets"][0]["storageBucket"]["operatorMetadata"] = {
+                "nodeEndpoint": " http://a/\n"
+            }
 
         self.assertEqual(self.facts(spoil).storage_nodes[0], StorageNode("0", "http://a/", trusted=False))
 
@@ -114,9 +117,9 @@ class ObjectTests(SynchronousTestCase):
         An object without a size or a hash that can be checked is one that there is, but no use.
         """
         for bad in ("", "-1", "1e3", "1_0", " 1", "\u0661", None, 1.5, True, -1, str(2**63), 10**30, [1]):
-            self.assertIsInstance(self.read(lambda found, bad=bad: found.update(size=bad)), Unusable, bad)
+            self.assertIsInstance(self.read(partial(Found.update, size=bad)), Unusable, bad)
         for bad in ("", "gW", "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG0", None, 7, "g" * 10_000, "\u00e4"):
-            self.assertIsInstance(self.read(lambda found, bad=bad: found.update(ipfsHash=bad)), Unusable, bad)
+            self.assertIsInstance(self.read(partial(Found.update, ipfsHash=bad)), Unusable, bad)
 
     def test_size_as_a_number(self) -> None:
         """
@@ -133,9 +136,9 @@ class ObjectTests(SynchronousTestCase):
             *({"x": 1}, ["text/vtt"]),
         ):
             subtitle = {"__typename": "DataObjectTypeVideoSubtitle", "subtitle": {"mimeType": bad}}
-            self.assertIsNone(self.facts(lambda found, type=subtitle: found.update(type=type)).object.type)
+            self.assertIsNone(self.facts(partial(Found.update, type=subtitle)).object.type)
         for other in (None, 7, {"__typename": "DataObjectTypeVideoMedia", "subtitle": {"mimeType": "text/vtt"}}):
-            self.assertIsNone(self.facts(lambda found, type=other: found.update(type=type)).object.type)
+            self.assertIsNone(self.facts(partial(Found.update, type=other)).object.type)
 
     def test_answers_to_another_question(self) -> None:
         """
@@ -152,7 +155,8 @@ class ObjectTests(SynchronousTestCase):
             lambda found: found.clear(),
         ):
             self.assertRaises(WrongShape, self.read, spoil)
-        for data in (None, [], "x", {}, {"storageDataObjectByUniqueInput": [1]}):
+        wrong: tuple[object, ...] = (None, [], "x", {}, {"storageDataObjectByUniqueInput": [1]})
+        for data in wrong:
             self.assertRaises(WrongShape, SQUID.object("5601").read, data)
 
     @given(st.data())
@@ -191,14 +195,16 @@ class DistributionTests(SynchronousTestCase):
         What is no object id is left out.
         """
         objects = [{"id": each} for each in ("7", "07", "-1", "", "x", 7, None, str(2**64 - 1), str(2**64), "0")]
-        self.assertEqual(list(object_ids([{"objects": objects}])), [7, 2**64 - 1, 0])
+        self.assertEqual(list(object_ids([{"objects": objects}])), [0, 7, 2**64 - 1])
 
     def test_wrong_shapes(self) -> None:
         """
         A bag or a bucket without its list is no answer: it could hold anything.
         """
         for dialect in DIALECTS:
-            for bags in (None, {}, [{"id": "b"}], [{"id": "b", "objects": None}], [{"id": "b", "objects": [{}]}]):
+            objects: tuple[object, ...] = (None, {}, [{}])
+            wrong: tuple[object, ...] = (None, {}, [{"id": "b"}], *([{"id": "b", "objects": each}] for each in objects))
+            for bags in wrong:
                 self.assertRaises(WrongShape, dialect.objects(["b"]).read, {"storageBags": bags})
             for buckets in (None, [{"id": "0:1"}], [{"id": "0:1", "bags": [7]}], [None]):
                 self.assertRaises(WrongShape, dialect.bags(["0:1"]).read, {"distributionBuckets": buckets})

@@ -84,7 +84,12 @@ class SharedTests(SynchronousTestCase):
         Whoever is told may make another leave, who then is not told; nor is anybody left out.
         """
         asked = [self.ask() for _ in range(4)]
-        asked[0].addCallback(lambda result: asked[1].cancel() or result)
+
+        def leave(result: int) -> int:
+            asked[1].cancel()
+            return result
+
+        asked[0].addCallback(leave)
         self.started[0].callback(7)
         self.failureResultOf(asked[1], CancelledError)
         self.assertEqual([self.successResultOf(asked[each]) for each in (0, 2, 3)], [7, 7, 7])
