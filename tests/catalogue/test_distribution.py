@@ -19,7 +19,7 @@ from distributor.catalogue.height import STANDS_STILL_S
 from distributor.catalogue.interface import Selection
 from distributor.catalogue.query_node import QueryNode
 from distributor.model import InThread
-from tests.catalogue.query_nodes import URL, Chain, Held, QueryNodeInMemory, hang, refuse
+from tests.catalogue.query_nodes import URL, Chain, Held, QueryNodeInMemory, hang, refuse, send
 
 INTERVAL_S = 100.0
 OURS = Selection(("0:0",))
@@ -188,11 +188,21 @@ class DistributionTests(SynchronousTestCase):
         self.memory.chain.stored = {"0": "http://a/"}
         self.start()
         self.assertEqual(len(self.distribution.storage_nodes), 1)
-        self.memory.fault_of["StorageNodes"] = refuse("oh")
-        self.memory.chain.objects["600"] = "a"
-        self.clock.advance(INTERVAL_S)
-        self.assertTrue(self.distribution.serves("600"))
-        self.assertEqual(len(self.distribution.storage_nodes), 1)
+        for object_id, fault in (("600", refuse("oh")), ("601", send(500, b""))):
+            self.memory.fault_of["StorageNodes"] = fault
+            self.memory.chain.objects[object_id] = "a"
+            self.clock.advance(INTERVAL_S)
+            self.assertTrue(self.distribution.serves(object_id))
+            self.assertEqual(len(self.distribution.storage_nodes), 1)
+
+    def test_everything_while_the_query_node_is_down(self) -> None:
+        """
+        Where nothing else is asked, that is how it shows that the query node is down.
+        """
+        self.use(Selection())
+        self.memory.fault_of["StorageNodes"] = send(500, b"")
+        self.start()
+        self.assertEqual((self.answers, len(self.warnings())), (0, 1))
 
     def test_large_loss(self) -> None:
         """
@@ -265,12 +275,12 @@ class DistributionTests(SynchronousTestCase):
         held = Held(self.memory)
         self.memory.fault_of["Objects"] = held
         self.start()
-        waiting = self.distribution.refresh()
         self.distribution.select(Selection(("0:1",)))
         self.assertIsNone(self.distribution.serves("7"))
+        # The question of the first was given up, the other's is on its way.
+        self.assertEqual([request._disconnected for request in held.requests], [True, False])
         held.let_go()
         self.assertEqual([self.distribution.serves(each) for each in ("7", "500")], [False, True])
-        self.assertTrue(self.successResultOf(waiting))
         self.assertEqual(self.warnings(), [])
 
     def test_refresh(self) -> None:
@@ -349,6 +359,28 @@ class DistributionTests(SynchronousTestCase):
         self.clock.advance(INTERVAL_S)
         self.assertFalse(self.distribution.serves("602"))
         self.assertEqual(self.changes, before + 1)
+
+    def test_looked_up_during_a_refresh(self) -> None:
+        """
+        What was looked up while a refresh was in progress may be newer than what that knows.
+        """
+        self.start()
+        held = Held(self.memory)
+        self.memory.fault_of["State"] = held
+        self.clock.advance(INTERVAL_S)
+        self.clock.advance(1)
+        self.assertTrue(self.distribution.judge("600", [bucket("0:0")], self.clock.seconds()))
+        held.let_go()
+        self.assertTrue(self.distribution.serves("600"))
+
+    def test_looked_up_before_other_buckets(self) -> None:
+        """
+        What was looked up to be in our buckets says nothing of other buckets.
+        """
+        self.start()
+        self.assertTrue(self.distribution.judge("600", [bucket("0:0")], self.clock.seconds()))
+        self.distribution.select(Selection(("0:1",)))
+        self.assertFalse(self.distribution.serves("600"))
 
     def test_judge_by_worker(self) -> None:
         """

@@ -178,6 +178,17 @@ class EndpointTests(SynchronousTestCase):
         self.node.flush()
         self.assertEqual(written, ["gone"])
 
+    def test_too_large_by_its_own_account(self) -> None:
+        """
+        A length that is too large is enough.
+        """
+
+        def begin(request: Any) -> None:
+            request.setHeader("Content-Length", "100001")
+            request.write(b" ")
+
+        self.assertEqual(self.trouble(begin), Trouble.TOO_LARGE)
+
     def test_just_not_too_large(self) -> None:
         """
         The limit itself is allowed.
@@ -236,7 +247,7 @@ class EndpointTests(SynchronousTestCase):
 
         def packed(request: Any) -> None:
             request.setHeader("Content-Encoding", "gzip")
-            send(200, b"\x1f\x8b")(request)
+            send(200, {"data": {"x": 1}})(request)
 
         self.assertEqual(self.trouble(packed), Trouble.NOT_JSON)
 
@@ -269,9 +280,10 @@ class EndpointTests(SynchronousTestCase):
         """
         Who does not want to know any more is not told that it took too long.
         """
-        asked = self.ask(lambda request: request.write(b"{"))
-        asked.cancel()
-        self.failureResultOf(asked, CancelledError)
+        for fault in (hang, lambda request: request.write(b"{")):
+            asked = self.ask(fault)
+            asked.cancel()
+            self.failureResultOf(asked, CancelledError)
 
 
 def _raise(reason: Exception) -> None:

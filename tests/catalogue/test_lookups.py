@@ -267,6 +267,17 @@ class LookupsTests(SynchronousTestCase):
             self.unknown(str(number))
         self.assertEqual(self.asked, 3)
 
+    def test_failures_of_some(self) -> None:
+        """
+        One that cannot speak of some objects, and can of others in between, is not.
+        """
+        for number in range(10):
+            self.memory.fault = refuse("oh")
+            self.unknown(str(number))
+            self.memory.fault = None
+            self.known(str(50 + number))
+        self.assertEqual(self.asked, 20)
+
     def test_delays_of_one(self) -> None:
         """
         The delays of one object grow, too.

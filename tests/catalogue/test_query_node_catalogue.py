@@ -266,7 +266,18 @@ class QueryNodeCatalogueTests(QueryNodeTestCase):
 
     def test_stop(self) -> None:
         """
-        Stopping gives up whatever is on its way, the question for the generation too.
+        Stopping gives up whatever is on its way.
+        """
+        self.start()
+        self.memory.fault = hang
+        asked = self.lookup("1")
+        self.successResultOf(self.node.stop())
+        self.failureResultOf(asked, CatalogueUnavailable)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop_at_the_first_question(self) -> None:
+        """
+        So it does with the question for the generation.
         """
         self.memory.fault = hang
         self.node.start()
