@@ -23,7 +23,14 @@ PACKAGE = Path(distributor.__file__).parent
 ROOT = PACKAGE.parent
 
 #: The packages whose names are not those of what they are imported as.
-PROVIDED_BY = {"attr": "attrs", "jwt": "pyjwt", "OpenSSL": "pyopenssl", "yaml": "pyyaml", "zope": "zope-interface"}
+PROVIDED_BY = {
+    "attr": "attrs",
+    "jwt": "pyjwt",
+    "OpenSSL": "pyopenssl",
+    "graphql": "graphql-core",
+    "yaml": "pyyaml",
+    "zope": "zope-interface",
+}
 
 
 def declared(section: str, option: str) -> dict[str, Requirement]:
@@ -73,7 +80,7 @@ class RequirementsTests(SynchronousTestCase):
     def test_imports_are_declared(self) -> None:
         """
         Every package that is imported is a requirement of its own, not one that another brings along; and nothing is
-        required that is not imported.
+        required that is not imported. What only the development network imports is an extra.
         """
         imported = set()
         for path in PACKAGE.rglob("*.py"):
@@ -84,7 +91,8 @@ class RequirementsTests(SynchronousTestCase):
                     imported.add(node.module.partition(".")[0])
         others = imported - sys.stdlib_module_names - {"distributor"}
         names = {canonicalize_name(PROVIDED_BY.get(name, name)) for name in others}
-        self.assertEqual(names, set(declared("options", "install_requires")))
+        required = declared("options", "install_requires") | declared("options.extras_require", "devnet")
+        self.assertEqual(names, set(required))
 
     def test_lock_is_exact(self) -> None:
         """
@@ -97,7 +105,7 @@ class RequirementsTests(SynchronousTestCase):
         """
         The development lock adds what the extras need, and setuptools.
         """
-        extras = [declared("options.extras_require", name) for name in ("test", "lint")]
+        extras = [declared("options.extras_require", name) for name in ("devnet", "test", "lint")]
         tools = needed(requirement for extra in extras for requirement in extra.values())
         run_time = set(pinned("requirements.lock"))
         self.assertEqual(set(pinned("requirements-dev.lock")), tools - run_time | {"setuptools"})
@@ -108,7 +116,7 @@ class RequirementsTests(SynchronousTestCase):
         """
         pins = pinned("requirements.lock") | pinned("requirements-dev.lock")
         ranges = declared("options", "install_requires")
-        for extra in ("test", "lint"):
+        for extra in ("devnet", "test", "lint"):
             ranges |= declared("options.extras_require", extra)
         for name, requirement in ranges.items():
             self.assertIn(pins[name], requirement.specifier, name)

@@ -1,5 +1,5 @@
 """
-The storage nodes of this room as services.
+The nodes of this room as services.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
@@ -15,6 +16,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReact
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
+from twisted.web.server import Site
 from zope.interface import implementer
 
 from distributor.devnet.faults import Fault, Faults
@@ -33,7 +35,7 @@ _log = Logger(namespace="distributor.devnet")
 
 def endpoint_url(port: IListeningPort) -> str:
     """
-    The base URL of a storage node that listens on C{port}, as seen from this machine.
+    The base URL of a node that listens on C{port}, as seen from this machine.
 
     @raise ValueError: it is not a TCP port.
     """
@@ -46,14 +48,25 @@ def endpoint_url(port: IListeningPort) -> str:
     return f"http://[{host}]:{number}/" if ":" in host else f"http://{host}:{number}/"
 
 
-class NodeService(Service):
+class Node(Protocol):
     """
-    Listens for a storage node while it runs. Stopping drops the connections that are open: nothing of it is left.
+    A storage node, or a query node.
+    """
+
+    def site(self) -> Site: ...
+
+
+AnyNode = TypeVar("AnyNode", bound=Node)
+
+
+class NodeService(Service, Generic[AnyNode]):
+    """
+    Listens for a node while it runs. Stopping drops the connections that are open: nothing of it is left.
     """
 
     def __init__(
         self,
-        node: StorageNode,
+        node: AnyNode,
         endpoint: IStreamServerEndpoint,
         announce: Callable[[IListeningPort], object] = lambda port: None,
     ) -> None:
@@ -112,7 +125,7 @@ class NodeService(Service):
         self._announce(port)
 
 
-class DemoStorageNode(NodeService):
+class DemoStorageNode(NodeService[StorageNode]):
     """
     The built-in library, on a loopback port of its own. The port is taken when this is made, so that a node can be told
     of it before anything runs; it is given up when the service stops, and the service cannot be started again.
@@ -144,7 +157,7 @@ def storage_node_service(
     rate: int | None = None,
     manifest: Path | None = None,
     delay_s: float = 0.0,
-) -> NodeService:
+) -> NodeService[StorageNode]:
     """
     A storage node over the folder C{media}, for C{twistd storage-node}. The files are looked at now; what is added to
     the folder later is not served.

@@ -119,7 +119,7 @@ class StorageNode:
         """
         The factory to listen with.
         """
-        return _QuietSite(self.resource(), reactor=self._clock)  # type: ignore[no-untyped-call]
+        return QuietSite(self.resource(), reactor=self._clock)  # type: ignore[no-untyped-call]
 
     def serve(self, request: Exchange, object_id: str) -> None:
         """
@@ -147,7 +147,7 @@ class StorageNode:
         for name, value in reply.headers:
             request.responseHeaders.addRawHeader(name, value)
         if file is None or reply.error is not None:
-            _send_json(request, reply.status, {"type": f"status_{reply.status}", "message": reply.error})
+            send_json(request, reply.status, {"type": f"status_{reply.status}", "message": reply.error})
             served.finished = True
             return
         request.setResponseCode(reply.status)
@@ -209,7 +209,10 @@ def _declare(request: Exchange, length: int, fault: Fault) -> None:
     request.setHeader("Content-Length", str(declared))
 
 
-def _send_json(request: Exchange, status: int, value: object) -> None:
+def send_json(request: Exchange, status: int, value: object) -> None:
+    """
+    A whole answer.
+    """
     body = json.dumps(value).encode("ascii")
     request.setResponseCode(status)
     request.setHeader("Content-Type", "application/json")
@@ -241,13 +244,13 @@ class _Json(Resource):
         self._value = value
 
     def render_GET(self, request: Exchange) -> int:
-        _send_json(request, 200, self._value())
+        send_json(request, 200, self._value())
         return NOT_DONE_YET
 
 
-class _QuietSite(Site):
+class QuietSite(Site):
     """
-    No access log: C{StorageNode.requests} is the record, and a line for each request would drown the node under test.
+    No access log: the node remembers its requests, and a line for each would drown the node under test.
     """
 
     noisy = False

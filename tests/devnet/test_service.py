@@ -22,6 +22,7 @@ from zope.interface import implementer
 from distributor.devnet.faults import Fault
 from distributor.devnet.library import exhibits, library_manifest
 from distributor.devnet.service import DemoStorageNode, NodeService, endpoint_url, storage_node_service
+from distributor.devnet.storage_node import StorageNode
 
 reactor: Any = real_reactor
 
@@ -106,7 +107,7 @@ class DemoStorageNodeTests(TestCase):
     The built-in library, served.
     """
 
-    def started(self, service: NodeService) -> None:
+    def started(self, service: NodeService[StorageNode]) -> None:
         service.privilegedStartService()
         service.startService()
         self.addCleanup(service.stopService)
