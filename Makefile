@@ -1,4 +1,5 @@
-# make run: a node; make test: every test; make lint: what CI checks besides. See docs/development.rst.
+# make run: a node; make devnet: a network of them; make test: every test; make lint: what CI checks besides. See
+# docs/development.rst.
 
 PORT ?= 3334
 ARGS ?=
@@ -11,11 +12,15 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # --port and --listen exclude each other, so a --listen in ARGS takes the place of PORT.
 PORT_OPTION := $(if $(filter --listen% -l%,$(ARGS)),,--port $(PORT))
 
-.PHONY: run test lint bench venv test-venv clean
+.PHONY: run devnet test lint bench venv test-venv clean
 
 # exec: the shell gives way to twistd, so that signals reach it. No pidfile: two nodes may run from one checkout.
 run: venv
 	@exec $(BIN)/twistd -n --pidfile= distributor $(PORT_OPTION) $(ARGS)
+
+# Query nodes need graphql-core, which a node does not.
+devnet: test-venv
+	@exec $(BIN)/python -m distributor.devnet $(ARGS)
 
 test: test-venv
 	@$(BIN)/python tools/run_trial.py $(TESTS)

@@ -5,7 +5,9 @@ What can go wrong at a storage node, as values.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
 
 from attrs import define, field, frozen, validators
 
@@ -82,6 +84,22 @@ class Fault:
 
 
 HEALTHY = Fault()
+
+
+def fault_of(document: Mapping[str, Any]) -> Fault:
+    """
+    A fault as JSON tells it: C{{"cut": {"after": 100, "ending": "reset"}}}.
+
+    @raise TypeError: it has members that a fault does not have, or is no object.
+    @raise ValueError: one of them has no sense.
+    """
+    members = dict(document)
+    if members.get("cut") is not None:
+        cut = dict(members["cut"])
+        members["cut"] = Cut(**{**cut, "ending": Ending(cut.get("ending"))})
+    if members.get("drip") is not None:
+        members["drip"] = Drip(**members["drip"])
+    return Fault(**members)
 
 
 @define

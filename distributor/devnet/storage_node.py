@@ -12,6 +12,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
@@ -22,7 +23,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from distributor import __version__
 from distributor.devnet.body import Body, ServedRequest
 from distributor.devnet.exchange import Exchange
-from distributor.devnet.faults import HEALTHY, Fault, Faults, flipped
+from distributor.devnet.faults import HEALTHY, Fault, Faults, fault_of, flipped
 from distributor.devnet.media_file import MediaFile, UnsatisfiableRange, single_range
 from distributor.devnet.rate import SharedRate
 from distributor.model import ByteRange
@@ -102,9 +103,11 @@ class StorageNode:
 
     def resource(self) -> Resource:
         """
-        The tree whose root is the node's endpoint: C{/api/v1/files/{id}} and what is beside it.
+        The tree whose root is the node's endpoint: C{/api/v1/files/{id}} and what is beside it; and for who develops,
+        C{PUT /fault}.
         """
         root, api, v1, state = (Resource() for _ in range(4))
+        root.putChild(b"fault", _FaultControl(self))
         root.putChild(b"api", api)
         api.putChild(b"v1", v1)
         v1.putChild(b"files", _Files(self))
@@ -234,6 +237,27 @@ class _Files(Resource):
         return NOT_DONE_YET
 
     render_HEAD = render_GET
+
+
+class _FaultControl(Resource):
+    """
+    What is wrong with each answer, from outside of the process: C{{"status": 500}}, or C{{}} to heal the node.
+    """
+
+    isLeaf = True
+
+    def __init__(self, node: StorageNode) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._node = node
+
+    def render_PUT(self, request: Any) -> int:
+        try:
+            self._node.faults.always = fault_of(json.loads(request.content.read()))
+        except (TypeError, ValueError) as error:
+            send_json(request, 400, {"message": f"Not a fault: {error}"})
+        else:
+            send_json(request, 200, {})
+        return NOT_DONE_YET
 
 
 class _Json(Resource):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.devnet.faults import Fault
+from distributor.devnet.faults import Cut, Drip, Ending, Fault
 from distributor.devnet.media_file import MediaFile
 from distributor.devnet.storage_node import StorageNode, answer
 from distributor.model import ByteRange
@@ -212,6 +212,33 @@ class FaultyNodeTests(_NodeTestCase):
         """
         self.node.faults.next = deque([Fault(status=404), Fault(status=500)])
         self.assertEqual([self.get().status for _ in range(3)], [404, 500, 200])
+
+    def test_told_from_outside(self) -> None:
+        """
+        C{PUT /fault} says what is wrong with each answer, C{{}} heals the node, and what is no fault is refused.
+        """
+
+        def put(body: str) -> int:
+            self.connection.transport.clear()
+            head = f"PUT /fault HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            self.connection.protocol.dataReceived((head + body).encode("ascii"))
+            return Received.parse(self.connection.transport.value()).status
+
+        self.assertEqual(put('{"cut": {"after": 3, "ending": "stall"}}'), 200)
+        self.assertEqual(self.node.faults.always, Fault(cut=Cut(3, Ending.STALL)))
+        self.assertEqual(put('{"drip": {"size": 1, "every_s": 0.5}}'), 200)
+        self.assertEqual(self.node.faults.always, Fault(drip=Drip(1, 0.5)))
+        for wrong in (
+            "",
+            "[1]",
+            '{"cut": {"after": 3}}',
+            '{"cut": {"ending": "reset"}}',
+            '{"status": 200}',
+            '{"a": 1}',
+        ):
+            self.assertEqual(put(wrong), 400, wrong)
+        self.assertEqual(put("{}"), 200)
+        self.assertEqual(self.node.faults.always, Fault())
 
     def test_hang(self) -> None:
         """
