@@ -3,6 +3,7 @@
 
 PORT ?= 3334
 ARGS ?=
+SECONDS ?= 600
 TESTS ?= tests
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
@@ -12,7 +13,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # --port and --listen exclude each other, so a --listen in ARGS takes the place of PORT.
 PORT_OPTION := $(if $(filter --listen% -l%,$(ARGS)),,--port $(PORT))
 
-.PHONY: run devnet test lint bench venv test-venv clean
+.PHONY: run devnet soak test lint bench venv test-venv clean
 
 # exec: the shell gives way to twistd, so that signals reach it. No pidfile: two nodes may run from one checkout.
 run: venv
@@ -21,6 +22,10 @@ run: venv
 # Query nodes need graphql-core, which a node does not.
 devnet: test-venv
 	@exec $(BIN)/python -m distributor.devnet $(ARGS)
+
+# A devnet in turmoil, and clients that compare every byte: docs/devnet.rst.
+soak: test-venv
+	@$(BIN)/python -m tools.soak --seconds $(SECONDS) $(ARGS)
 
 test: test-venv
 	@$(BIN)/python tools/run_trial.py $(TESTS)

@@ -15,8 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import react
+from twisted.web.client import Agent
 
 from distributor.devnet.devnet import Devnet, Turmoil, Wishes, free_ports, prepare
 from distributor.devnet.fleet import NeverReady
@@ -88,7 +90,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> None:
         layout = prepare(directory.absolute(), Ports.from_numbers(numbers), wishes)
         heard = (lambda name, line: None) if options.quiet else say
         devnet = Devnet(reactor, layout, os.environ, heard)
-        turmoil = Turmoil(reactor, devnet, random.Random(options.seed), say)
+        turmoil = Turmoil(reactor, HTTPClient(Agent(reactor)), devnet, random.Random(options.seed), say)
         try:
             await DeferredList([devnet.start(), end], fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True)
             if not end.called:

@@ -4,6 +4,7 @@ A devnet: its files, its processes, and what happens to them by chance.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -17,16 +18,18 @@ from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
-from twisted.web.client import Agent
 
 import distributor
 from distributor.devnet.chaos import Deed, Step, Target, next_cure, next_step, pause_s
 from distributor.devnet.fleet import Fleet, Listener, Member, NeverReady
-from distributor.devnet.generated_media import media_path, sizes, write_media
-from distributor.devnet.layout import LOOPBACK, Layout, Ports, Role
+from distributor.devnet.generated_media import MIB, media_path, sizes, write_media
+from distributor.devnet.layout import LOOPBACK, NETWORK_FILE, Layout, Ports, Role
 
 #: For an answer to C{PUT /fault}, in seconds.
 _PATIENCE_S = 5.0
+
+#: How often each node is tried to be put right.
+_TRIES = 3
 
 # What would make a node behave otherwise than its files say.
 _NOT_INHERITED = ("CONFIG_PATH", "CACHE_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "PYTHONPATH")
@@ -63,11 +66,13 @@ class Wishes:
 
     @ivar objects: how many there are.
     @ivar large: the sizes of some of them, in bytes; the others are small.
+    @ivar storage_limit: of each distributor, in bytes; not enough for all objects, unless it is meant to be.
     """
 
     seed: int = 1
     objects: int = 48
     large: tuple[int, ...] | None = None
+    storage_limit: int = 96 * MIB
     from_manifest: bool = False
 
 
@@ -80,17 +85,36 @@ def prepare(directory: Path, ports: Ports, wishes: Wishes) -> Layout:
     large = {} if wishes.large is None else {"large": wishes.large}
     wanted = sizes(wishes.seed, wishes.objects, **large)
     objects = write_media(directory / "media", wishes.seed, wanted)
-    layout = Layout(directory=directory, ports=ports, objects=tuple(objects), from_manifest=wishes.from_manifest)
+    layout = Layout(
+        directory=directory,
+        ports=ports,
+        objects=tuple(objects),
+        from_manifest=wishes.from_manifest,
+        storage_limit=wishes.storage_limit,
+    )
     for number in range(len(ports.storage)):
         folder = layout.storage_folder(number)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for object_id in layout.stored(number):
             os.link(media_path(layout.media, object_id), media_path(folder, object_id))
+    _forget_other_objects(layout)
     for path, text in layout.files().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return layout
+
+
+def _forget_other_objects(layout: Layout) -> None:
+    # On the chain, an id never comes to mean another object; so distributors keep what an earlier devnet has called so.
+    try:
+        document = json.loads((layout.directory / NETWORK_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    if document["bags"] == json.loads(json.dumps(layout.network.document()))["bags"]:
+        return
+    for number in range(len(layout.ports.public)):
+        shutil.rmtree(layout.distributor_folder(number), ignore_errors=True)
 
 
 class Devnet:
@@ -140,17 +164,21 @@ class Turmoil:
     @ivar deeds: how many of each have been done.
     """
 
-    def __init__(self, reactor: Any, devnet: Devnet, chance: random.Random, heard: Listener) -> None:
+    def __init__(
+        self, reactor: Any, client: HTTPClient, devnet: Devnet, chance: random.Random, heard: Listener
+    ) -> None:
         """
+        @param client: for telling nodes to do something wrong.
         @param chance: of a seed; but how long a process takes to start is no matter of chance, so a run is never quite
             the same twice.
+        @param heard: told what happens.
         """
         self.deeds = dict.fromkeys(Deed, 0)
         self._reactor = reactor
         self._members = {member.program.name: member for role in _VICTIMS for member in devnet.of_role(role)}
         self._chance = chance
         self._heard = heard
-        self._client = HTTPClient(Agent(reactor, connectTimeout=_PATIENCE_S))
+        self._client = client
         self._stopping = False
         self._pause: Deferred[None] | None = None
         self._running: Deferred[None] = succeed(None)
@@ -172,9 +200,12 @@ class Turmoil:
 
     async def heal(self) -> None:
         """
-        Put everybody right.
+        Put everybody right, or try to.
         """
-        while (step := next_cure(self._targets())) is not None:
+        for _ in range(_TRIES * len(self._members)):
+            step = next_cure(self._targets())
+            if step is None:
+                return
             await self._do(step)
 
     async def _go_on(self) -> None:
@@ -200,6 +231,9 @@ class Turmoil:
             await self._done(self._members[step.name], step)
         except NeverReady as error:
             self._heard("chaos", f"{step.name} did not come back: {error}")
+        except Exception as error:
+            # Of HTTP: whatever it is, others are to have their turn.
+            self._heard("chaos", f"{step.name} could not be told: {error!r}")
 
     async def _done(self, member: Member, step: Step) -> None:
         if step.deed is Deed.KILL:

@@ -64,7 +64,7 @@ class Fault:
     @ivar cut: end the body early.
     @ivar drip: send the body in drops.
     @ivar ignore_range: answer 200 with the whole file.
-    @ivar flip_at: invert the byte of the object at this offset.
+    @ivar flip_at: invert the byte of the object at this offset; a negative one counts from the end.
     @ivar content_length: what C{Content-Length} says, whatever is sent. The connection is closed after the body.
     @ivar content_range: what C{Content-Range} says in a 206, whatever is sent.
     @ivar gzip: send the body with C{Content-Encoding: gzip}, even though nobody asked for it. It is made in memory.
@@ -77,7 +77,7 @@ class Fault:
     cut: Cut | None = None
     drip: Drip | None = None
     ignore_range: bool = False
-    flip_at: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
+    flip_at: int | None = None
     content_length: int | None = field(default=None, validator=validators.optional(validators.ge(0)))
     content_range: str | None = None
     gzip: bool = False

@@ -98,9 +98,10 @@ class Member:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         run = _Run(re.compile(self.program.ready), self._log.open("ab"), self._said, self._ended)
         self._run = run
+        ready = run.wait_until_ready()
         command = (sys.executable, "-c", _LAUNCH, *self.program.arguments)
         self._reactor.spawnProcess(run, command[0], command, self._environment, childFDs=_CHILD_FDS)
-        return run.wait_until_ready()
+        return ready
 
     def kill(self) -> Deferred[None]:
         """

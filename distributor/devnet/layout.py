@@ -43,6 +43,9 @@ _DISTRIBUTION_BUCKETS = (
 #: Who can connect to a loopback port can as well read the file that this is in.
 _SECRET = "devnet"
 
+#: What the query nodes read, in the directory of a devnet.
+NETWORK_FILE = "network.json"
+
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 
 
@@ -145,7 +148,7 @@ class Layout:
     ports: Ports
     objects: tuple[DataObject, ...]
     from_manifest: bool = False
-    storage_limit: int = 96 * MIB
+    storage_limit: int
     network: Network = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -196,7 +199,7 @@ class Layout:
         """
         configured = {self._config_path(number): self._config(number) for number in range(len(self.ports.public))}
         return {
-            self.directory / "network.json": json.dumps(self.network.document(), indent=1),
+            self.directory / NETWORK_FILE: json.dumps(self.network.document(), indent=1),
             self.directory / "manifest.yml": yaml.safe_dump(self.network.manifest(), sort_keys=False),
             **{path: yaml.safe_dump(config, sort_keys=False) for path, config in configured.items()},
         }
@@ -217,7 +220,7 @@ class Layout:
 
     def _query_node(self, generation: Generation) -> Program:
         port = self._query_port(generation)
-        options = (str(self.directory / "network.json"), "--generation", generation.value, "--port", str(port))
+        options = (str(self.directory / NETWORK_FILE), "--generation", generation.value, "--port", str(port))
         command = (sys.executable, "-m", "distributor.devnet.query_node", *options)
         name = f"query-{generation.value}"
         return Program(name, Role.QUERY_NODE, command, r"Query node \(", url_of(port))
@@ -235,31 +238,32 @@ class Layout:
         return self.distributor_folder(number) / "config.yml"
 
     def _config(self, number: int) -> dict[str, object]:
-        generation = list(Generation)[number]
-        query_node = f"{url_of(self._query_port(generation))}/graphql"
-        catalogue: dict[str, object] = {"catalogue": {"manifest": str(self.directory / "manifest.yml")}}
-        if not self.from_manifest:
-            key = {Generation.SQUID: "storageSquid", Generation.HYDRA: "queryNode"}[generation]
-            catalogue = {
-                "endpoints": {key: query_node},
-                "sources": {"allowPrivateAddresses": True},
-                "operatorApi": {"port": self.ports.operator[number], "hmacSecret": _SECRET},
-                "intervals": {"checkStorageNodeResponseTimes": 10, "cacheCleanup": 5},
-            }
-        ttls = {} if self.from_manifest else {"dataObjectSourceByObjectIdTTL": 5, "queryNodeCacheTTL": 5}
-        served: dict[str, object] = {"buckets": list(_FIRST_BUCKETS)}
-        if number > 0:
-            # A manifest knows no workers.
-            served = {"buckets": list(self.network.served_by(WORKER_ID))} if self.from_manifest else {}
-            served = served or {"workerId": WORKER_ID}
         return {
             "id": distributor_name(number),
-            **catalogue,
+            **self._catalogue(number),
+            "sources": {"allowPrivateAddresses": True},
             "directories": {"assets": "assets", "cacheState": "state"},
-            "limits": {"storage": f"{self.storage_limit // MIB}M", "outboundRequestsTimeoutMs": 2000, **ttls},
+            "limits": {
+                "storage": f"{self.storage_limit // MIB}M",
+                "outboundRequestsTimeoutMs": 2000,
+                "dataObjectSourceByObjectIdTTL": 5,
+                "queryNodeCacheTTL": 5,
+            },
+            "intervals": {"checkStorageNodeResponseTimes": 10, "cacheCleanup": 5},
             "publicApi": {"port": self.ports.public[number], "showDownloads": True},
-            **served,
+            "operatorApi": {"port": self.ports.operator[number], "hmacSecret": _SECRET},
         }
+
+    def _catalogue(self, number: int) -> dict[str, object]:
+        worker_buckets = list(self.network.served_by(WORKER_ID))
+        buckets = list(_FIRST_BUCKETS) if number == 0 else worker_buckets
+        if self.from_manifest:
+            # It knows no workers.
+            return {"catalogue": {"manifest": str(self.directory / "manifest.yml")}, "buckets": buckets}
+        generation = list(Generation)[number]
+        key = {Generation.SQUID: "storageSquid", Generation.HYDRA: "queryNode"}[generation]
+        served: dict[str, object] = {"buckets": buckets} if number == 0 else {"workerId": WORKER_ID}
+        return {"endpoints": {key: f"{url_of(self._query_port(generation))}/graphql"}, **served}
 
 
 def distributor_name(number: int) -> str:

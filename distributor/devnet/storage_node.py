@@ -167,9 +167,12 @@ class StorageNode:
     ) -> None:
         fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
         start, length = (0, 0) if span is None else (span.start, len(span))
+        flip_at = fault.flip_at
+        if flip_at is not None and flip_at < 0:
+            flip_at += file.size
 
         def read(offset: int, size: int) -> bytes:
-            return flipped(os.pread(fd, size, start + offset), start + offset, fault.flip_at)
+            return flipped(os.pread(fd, size, start + offset), start + offset, flip_at)
 
         source = read
         if fault.gzip:

@@ -45,7 +45,6 @@ class FaultsTests(SynchronousTestCase):
         A fault that is no error, or at no place, is a mistake in a test.
         """
         self.assertRaises(ValueError, Fault, status=200)
-        self.assertRaises(ValueError, Fault, flip_at=-1)
         self.assertRaises(ValueError, Fault, delay_s=-1)
         self.assertRaises(ValueError, Cut, -1, Ending.RESET)
         self.assertRaises(ValueError, Drip, 0, 1.0)

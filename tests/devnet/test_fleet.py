@@ -5,67 +5,15 @@ Tests for L{distributor.devnet.fleet}, with processes that are played.
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
-from twisted.internet.interfaces import IProcessProtocol
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.devnet.chaos import Condition
 from distributor.devnet.fleet import END_PATIENCE_S, Fleet, Member, NeverReady
 from distributor.devnet.layout import Program, Role
-
-
-class PlayedProcess:
-    """
-    The parent's side of a process.
-    """
-
-    def __init__(self, protocol: Any, pid: int) -> None:
-        self.protocol = protocol
-        self.pid: int | None = pid
-        self.signals: list[int] = []
-        protocol.makeConnection(self)
-
-    def signalProcess(self, number: int) -> None:
-        if self.pid is None:
-            raise ProcessExitedAlready()
-        self.signals.append(number)
-
-    def say(self, data: bytes, fd: int = 1) -> None:
-        self.protocol.childDataReceived(fd, data)
-
-    def end(self, status: int = 0, number: int | None = None) -> None:
-        self.pid = None
-        reason = ProcessDone(status) if status == 0 and number is None else ProcessTerminated(status, number)
-        self.protocol.processEnded(Failure(reason))
-
-
-class PlayingReactor(Clock):
-    """
-    Time, and processes that do what the test says.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.processes: list[PlayedProcess] = []
-        self.commands: list[Sequence[str]] = []
-
-    def spawnProcess(
-        self,
-        protocol: IProcessProtocol,
-        executable: str,
-        args: Sequence[str],
-        env: Mapping[str, str],
-        childFDs: Mapping[int, str],
-    ) -> PlayedProcess:
-        self.commands.append(args)
-        self.processes.append(PlayedProcess(protocol, 100 + len(self.processes)))
-        return self.processes[-1]
+from tests.devnet.played import PlayedProcess, PlayingReactor
 
 
 class MemberTests(SynchronousTestCase):

@@ -85,16 +85,30 @@ class LayoutTests(SynchronousTestCase):
 
     def test_configurations_for_a_manifest(self) -> None:
         """
-        They can be read, and the manifest, too; it knows no workers, so buckets are named.
+        The manifest can be read, and lists all objects; it knows no workers, so buckets are named.
         """
         made = layout(from_manifest=True)
-        for number, buckets in enumerate((("0:0", "0:1"), ("0:1", "1:0"))):
-            path = made.distributor_folder(number) / "config.yml"
-            read = parse_config(made.files()[path], path, path.parent)
-            self.assertEqual(read.buckets, buckets)
-            self.assertEqual(read.catalogue.manifest, Path("/devnet/manifest.yml"))
+        for number, buckets in enumerate((["0:0", "0:1"], ["0:1", "1:0"])):
+            written = config(made, number)
+            self.assertEqual(written["catalogue"], {"manifest": "/devnet/manifest.yml"})
+            self.assertEqual((written["buckets"], "workerId" in written), (buckets, False))
         manifest = parse_manifest(made.files()[Path("/devnet/manifest.yml")], "manifest")
         self.assertEqual(set(manifest.entries), {item.id for item in made.objects})
+
+    def test_configurations_are_right(self) -> None:
+        """
+        A node takes all of them, private addresses allowed; each has ports of its own.
+        """
+        ports = set()
+        for made in (layout(), layout(from_manifest=True)):
+            for number in range(2):
+                path = made.distributor_folder(number) / "config.yml"
+                read = parse_config(made.files()[path], path, path.parent)
+                assert read.operator_api is not None
+                ports |= {read.public_api.port, read.operator_api.port}
+                self.assertTrue(read.sources.allow_private_addresses)
+                self.assertEqual(read.notices, ())
+        self.assertEqual(ports, {4005, 4006, 4007, 4008})
 
     def test_network_file(self) -> None:
         """

@@ -290,6 +290,8 @@ class FaultyNodeTests(_NodeTestCase):
         self.assertEqual(self.get().body, spoilt)
         self.assertEqual(self.get(range="bytes=8-12").body, spoilt[8:13])
         self.assertEqual(self.get(range="bytes=11-12").body, CONTENT[11:13])
+        self.node.faults.always = Fault(flip_at=-1)
+        self.assertEqual(self.get().body, CONTENT[:-1] + bytes([CONTENT[-1] ^ 0xFF]))
 
     def test_wrong_length_is_declared_and_the_connection_closed(self) -> None:
         """
