@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,13 +22,15 @@ class Descriptors:
 
     @ivar served: connections that clients have made.
     @ivar upstream: connections to storage nodes and query nodes; those that are idle may be kept.
-    @ivar objects: files of objects.
+    @ivar ready: files of whole objects, one each: a node keeps those open that may be asked for again.
+    @ivar objects: other files of objects: evicted, unfinished, or open twice.
     @ivar lost: sockets without a connection.
     @ivar others: everything else: listening ports, the index, pipes.
     """
 
     served: int = 0
     upstream: int = 0
+    ready: int = 0
     objects: int = 0
     lost: int = 0
     others: int = 0
@@ -51,19 +54,30 @@ def classify(links: Iterable[str], sockets: dict[str, tuple[int, str]], ports: s
     @param links: what C{/proc/PID/fd} links to.
     @param ports: where the process serves.
     """
-    counts = dict.fromkeys(("served", "upstream", "objects", "lost", "others"), 0)
+    kinds = []
+    ready: set[str] = set()
     for link in links:
         inode = re.fullmatch(r"socket:\[(\d+)\]", link)
-        if inode is None:
-            name = re.fullmatch(r"(?:\.partial/)?\d+(?: \(deleted\))?", link.removeprefix(f"{assets}/"))
-            kind = "others" if name is None else "objects"
-        elif inode[1] not in sockets:
-            kind = "lost"
+        if inode is not None:
+            kinds.append(_kind_of_socket(sockets.get(inode[1]), ports))
+            continue
+        name = link.removeprefix(f"{assets}/")
+        if name.isdecimal() and name not in ready:
+            ready.add(name)
+            kinds.append("ready")
         else:
-            port, state = sockets[inode[1]]
-            kind = "others" if state == _LISTEN else "served" if port in ports else "upstream"
-        counts[kind] += 1
-    return Descriptors(**counts)
+            # Files of other names are the store's own.
+            kinds.append("objects" if re.fullmatch(r"(?:\.partial/)?\d+(?: \(deleted\))?", name) else "others")
+    return Descriptors(**Counter(kinds))
+
+
+def _kind_of_socket(found: tuple[int, str] | None, ports: set[int]) -> str:
+    if found is None:
+        return "lost"
+    port, state = found
+    if state == _LISTEN:
+        return "others"
+    return "served" if port in ports else "upstream"
 
 
 def descriptors(pid: int, ports: set[int], assets: Path) -> Descriptors:

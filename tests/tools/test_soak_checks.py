@@ -28,7 +28,7 @@ from tools.soak_wishes import Outcome, Tally
 _GOOD = DistributorFacts(
     name="d",
     before=Descriptors(upstream=1, others=15),
-    after=Descriptors(upstream=3, others=15),
+    after=Descriptors(upstream=3, ready=7, others=15),
     downloads=0,
     used=1500,
     disk=Disk(1000, 4096, 1),
@@ -57,7 +57,8 @@ class DistributorChecksTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """
-        Idle connections to storage nodes are no leak, nor is the rest of a block at the end of an extent.
+        Idle connections to storage nodes are no leak, nor are files that are kept open; nor is the rest of a block at
+        the end of an extent.
         """
         self.assertEqual(failed(check_distributor(_GOOD)), [])
 
@@ -147,7 +148,8 @@ class FactsTests(SynchronousTestCase):
         client = socket.create_connection(("127.0.0.1", port))
         served, _ = listening.accept()
         lost = socket.socket()
-        files = [(assets / name).open("wb") for name in ("7", ".partial/8", ".partial/lock")]
+        names = ("6", "7", ".partial/8", "9", "9", ".partial/lock")
+        files = [(assets / name).open("wb") for name in names]
         (assets / "7").unlink()
         after = descriptors(os.getpid(), {port}, assets)
         for connection in (listening, client, served, lost):
@@ -155,7 +157,7 @@ class FactsTests(SynchronousTestCase):
         for file in files:
             file.close()
         self.assertEqual((before.served, before.objects), (0, 0))
-        self.assertEqual((after.served, after.objects, after.lost), (1, 2, before.lost + 1))
+        self.assertEqual((after.served, after.ready, after.objects, after.lost), (1, 2, 3, before.lost + 1))
         self.assertEqual(after.upstream, before.upstream + 1)
         self.assertEqual(after.others, before.others + 1)
 
