@@ -36,9 +36,11 @@ def storage_node(directory: Path, media: Path, rate: int | None = None, delay_ms
     return Server("storage node", _twistd("storage-node", *options), port, directory, "/api/v1/version")
 
 
-def distributor(directory: Path, manifest: Path) -> Server:
+def distributor(directory: Path, manifest: Path, ready: str = "/readyz") -> Server:
     """
-    C{twistd distributor}; it keeps what it has in C{directory}.
+    C{twistd distributor}; it keeps what it has in C{directory / "data"}.
+
+    @param ready: what to ask it for, to see that it serves.
     """
     port = free_port()
     config = directory / "config.yml"
@@ -46,7 +48,7 @@ def distributor(directory: Path, manifest: Path) -> Server:
     # Twisted's default of 50 makes most of a thousand wait for a second or more; nginx has 511, Varnish 1024.
     listen = f"tcp:{port}:interface={LOOPBACK}:backlog=1024"
     arguments = _twistd("distributor", "--listen", listen, "--config", config, "--data-dir", directory / "data")
-    return Server("distributor", arguments, port, directory, "/readyz")
+    return Server("distributor", arguments, port, directory, ready)
 
 
 _NGINX = """

@@ -5,19 +5,26 @@ May import C{observe} and C{model}.
 """
 
 from distributor.cache.allocation import Allocation
+from distributor.cache.argus import ArgusState
+from distributor.cache.contents import Facts
+from distributor.cache.database import Mark, Row
+from distributor.cache.departures import Eviction
 from distributor.cache.directories import DirectoryLock, lock_directories
 from distributor.cache.disk import Disk
-from distributor.cache.index import Index, Mark, Row, check_index
-from distributor.cache.inventory import Entry
+from distributor.cache.index import Index, check_index
+from distributor.cache.items import Entry
 from distributor.cache.open_file import MOST_SPARE, OpenFile, OpenFiles, StoredReader
 from distributor.cache.store import Store
 
 __all__ = [
     "MOST_SPARE",
     "Allocation",
+    "ArgusState",
     "DirectoryLock",
     "Disk",
     "Entry",
+    "Eviction",
+    "Facts",
     "Index",
     "Mark",
     "OpenFile",

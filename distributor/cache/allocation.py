@@ -10,9 +10,10 @@ from sys import intern
 
 from attrs import frozen
 
+from distributor.cache.database import Row, RowState, Run
 from distributor.cache.disk import Disk
-from distributor.cache.index import Row, RowState, Run
-from distributor.cache.inventory import Entry, Inventory, Partial
+from distributor.cache.inventory import Inventory
+from distributor.cache.items import Entry, Partial
 from distributor.cache.ledger import Ledger
 from distributor.cache.open_file import OpenFile, OpenFiles
 from distributor.model import DataObject, DiskFailed
@@ -196,7 +197,7 @@ class Allocation:
             self._go(Event.FAILED)
             raise
         row = self._row("complete", (), type)
-        entry = Entry(row.size, row.content_hash, intern(type) if type is not None else None)
+        entry = Entry(row.size, row.content_hash, intern(type) if type is not None else None, row.last_access)
         self._inventory.release(self.object.size, self._written)
         self._inventory.keep(self.object.id, entry)
         # When the index refuses, the object is there all the same, until the node ends.
@@ -223,7 +224,15 @@ class Allocation:
             await self._discard()
             raise
         row = self._row("partial", runs, self.object.type, readers)
-        partial = Partial(row.size, row.content_hash, row.type, row.extents, row.added_at, readers=readers)
+        partial = Partial(
+            row.size,
+            row.content_hash,
+            row.type,
+            row.extents,
+            row.added_at,
+            readers=readers,
+            last_access=row.last_access,
+        )
         self._inventory.release(self.object.size, self._written)
         self._inventory.keep(self.object.id, partial)
         await self._ledger.put(row)

@@ -6,33 +6,37 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
-from attrs import frozen
-
-from distributor.cache.directories import DIRECTORY_MODE, LOCK, PARTIAL
+from distributor.cache.directories import DIRECTORY_MODE, PARTIAL
 from distributor.model import DiskFailed, InThread, P, T, is_object_id
 
 _WRITING = os.O_RDWR | os.O_CLOEXEC
 _READING = os.O_RDONLY | os.O_CLOEXEC
 _FILE_MODE = 0o644
 
+#: A complete file: its id, its size in bytes, and when it was used last, in seconds since 1970.
+File = tuple[str, int, float]
 
-@frozen
-class Stock:
+#: How many files a job looks at: so few that the reactor does other things between them.
+BATCH = 2000
+
+
+#: More are only counted.
+_STRANGE_TOLD = 3
+
+
+class ScandirIterator(Protocol):
     """
-    The files of a store, as a scan finds them.
-
-    @ivar complete: sizes in bytes, by id.
-    @ivar partial: the same for unfinished ones.
-    @ivar strange: the paths of what is not ours.
+    What C{os.scandir} gives.
     """
 
-    complete: dict[str, int]
-    partial: dict[str, int]
-    strange: tuple[str, ...]
+    def __iter__(self) -> Iterator[os.DirEntry[str]]: ...
+
+    def close(self) -> None: ...
 
 
 class Disk:
@@ -55,11 +59,23 @@ class Disk:
         except OSError as error:
             raise DiskFailed(f"{doing}: {error.strerror or error}") from error
 
-    async def scan(self) -> Stock:
+    async def scan_partial(self) -> dict[str, int]:
         """
-        Make the directories where they are missing, and list them.
+        Make the directories where they are missing, and list unfinished files: their sizes in bytes, by id.
         """
-        return await self._run(f"reading {self._complete}", _scan, self._complete, self._partial)
+        return await self._run(f"reading {self._partial}", _scan_partial, self._partial)
+
+    async def scan_complete(self) -> Listing:
+        """
+        Begin to list complete files.
+        """
+        return Listing(await self._run(f"reading {self._complete}", os.scandir, self._complete))
+
+    async def read(self, listing: Listing) -> list[File]:
+        """
+        Some more complete files; none at the end.
+        """
+        return await self._run(f"reading {self._complete}", listing.read)
 
     async def open(self, object_id: str, size: int) -> int:
         """
@@ -133,24 +149,55 @@ class Disk:
         await self._run("closing", os.close, fd)
 
 
-def _scan(complete: str, partial: str) -> Stock:
-    os.makedirs(partial, DIRECTORY_MODE, exist_ok=True)
-    strange: list[str] = []
-    found = _sizes(complete, PARTIAL, strange)
-    return Stock(found, _sizes(partial, LOCK, strange), tuple(strange))
+class Listing:
+    """
+    Complete files, a batch at a time. There may be hundreds of thousands, on a disk that has to look for each.
 
+    @ivar strange_count: how many files have been seen that are not ours.
+    @ivar strange: the paths of the first of them.
+    """
 
-def _sizes(directory: str, ours: str, strange: list[str]) -> dict[str, int]:
-    sizes = {}
-    with os.scandir(directory) as files:
-        for file in files:
-            if file.name == ours:
+    def __init__(self, entries: ScandirIterator) -> None:
+        self._entries = entries
+        self.strange_count = 0
+        self.strange: list[str] = []
+
+    def read(self) -> list[File]:
+        """
+        Read on; nothing comes at the end. Blocks.
+        """
+        files: list[File] = []
+        for entry in self._entries:
+            if entry.name == PARTIAL:
                 continue
-            if is_object_id(file.name) and file.is_file(follow_symlinks=False):
+            if not is_object_id(entry.name) or not entry.is_file(follow_symlinks=False):
+                self.strange_count += 1
+                if len(self.strange) < _STRANGE_TOLD:
+                    self.strange.append(entry.path)
+                continue
+            with suppress(FileNotFoundError):
+                status = entry.stat(follow_symlinks=False)
+                # Where a file system does not note reads, the former is old, or nothing.
+                files.append((entry.name, status.st_size, max(status.st_atime, status.st_mtime)))
+            if len(files) == BATCH:
+                break
+        return files
+
+    def close(self) -> None:
+        """
+        Read no more.
+        """
+        self._entries.close()
+
+
+def _scan_partial(directory: str) -> dict[str, int]:
+    os.makedirs(directory, DIRECTORY_MODE, exist_ok=True)
+    sizes = {}
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if is_object_id(entry.name) and entry.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):
-                    sizes[file.name] = file.stat(follow_symlinks=False).st_size
-            else:
-                strange.append(file.path)
+                    sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
     return sizes
 
 

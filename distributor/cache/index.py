@@ -1,80 +1,27 @@
 """
-The index: one row for each object of the store, in an SQLite database that only one thread touches.
+The index: one row for each object of the store, in an SQLite database that only one thread touches; and evidence.
 
 It is a memory, and not the truth: what it has lost is verified again, so damage to it never stops a node.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from importlib import resources
-from itertools import count
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
-from sys import intern
-from typing import Literal
+from typing import Any
 
-from attrs import frozen
-from twisted.logger import Logger
+from distributor.cache.database import Database, Mark, RawRow, Row, RowState
+from distributor.model import DiskFailed, Fault, InThread, P, T
 
-from distributor.model import DiskFailed, DistributorError, InThread, P, T
+#: How many rows a job reads: so few that the reactor does other things between them.
+BATCH = 2000
 
-Run = tuple[int, int]
-RowState = Literal["complete", "partial"]
+#: How many faults are kept: a few MiB, and enough to see who lies.
+MOST_FAULTS = 10_000
 
-VERSION = 1
-
-_COLUMNS = "id, size, content_hash, type, state, extents, added_at, last_access, hits"
-
-#: SQLite's words for a file that is none of its own, or not whole: SQLITE_ERROR is here a missing table.
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
-
-#: What SQLite keeps beside a database; without a database they are worse than useless.
-_COMPANIONS = ("-wal", "-shm", "-journal")
-
-
-@frozen(weakref_slot=False)
-class Row:
-    """
-    What the index keeps of an object.
-
-    @ivar size: bytes.
-    @ivar content_hash: a base58 multihash.
-    @ivar extents: of a partial one, the runs C{(start, stop)} that are on disk for sure; sorted and apart.
-    @ivar added_at: seconds since 1970, as C{last_access}.
-    @ivar hits: how often it was read; of a partial one, how many were reading it.
-    """
-
-    id: str
-    size: int
-    content_hash: str
-    type: str | None
-    state: RowState
-    extents: tuple[Run, ...]
-    added_at: float
-    last_access: float
-    hits: int = 0
-
-
-@frozen
-class Mark:
-    """
-    That an object has been read.
-
-    @ivar at: when it was last, in seconds since 1970.
-    @ivar hits: how often since the mark before.
-    """
-
-    id: str
-    at: float
-    hits: int
-
-
-class _Damaged(Exception):
-    """The file is not a database of ours, whole."""
+#: Both states of a row.
+ALL: tuple[RowState, ...] = ("complete", "partial")
 
 
 class Index:
@@ -90,7 +37,7 @@ class Index:
         """
         self._path = path
         self._in_thread = in_thread
-        self._database = _Database(path)
+        self._database = Database(path)
 
     async def _run(self, f: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
@@ -100,17 +47,52 @@ class Index:
 
     async def open(self) -> None:
         """
-        Open the database, or make one. One that is damaged is moved aside first.
+        Open the database, or make one. One that is damaged is moved aside first; one of an older program is upgraded.
 
         @raise DistributorError: it is of a version that this program does not know.
         """
         await self._run(self._database.open)
 
-    async def load(self) -> list[Row]:
+    async def close(self) -> None:
         """
-        All rows, the least recently read first. None, when the database turns out to be damaged: it is moved aside.
+        Close the database. Closing twice is harmless.
         """
-        return await self._run(self._database.load)
+        await self._run(self._database.close)
+
+    async def load(self, read: Callable[[list[RawRow]], T]) -> AsyncGenerator[T, None]:
+        """
+        All rows, the least recently wanted first, in batches. None, when the database turns out to be damaged: it is
+        moved aside.
+
+        @param read: makes of a batch what is wanted of it; called in the thread.
+        """
+        cursor = await self._run(self._database.load)
+        if cursor is not None:
+            async for batch in self._batches(cursor, read):
+                yield batch
+
+    async def select(
+        self, sql: str, read: Callable[[list[Any]], T], functions: Sequence[Callable[..., Any]] = ()
+    ) -> AsyncGenerator[T, None]:
+        """
+        What C{sql} gives, in batches.
+
+        @param read: makes of a batch what is wanted of it; called in the thread.
+        @param functions: which C{sql} calls by their names; of two arguments.
+        """
+        async for batch in self._batches(await self._run(self._database.select, sql, functions), read):
+            yield batch
+
+    async def _batches(self, cursor: sqlite3.Cursor, read: Callable[[list[Any]], T]) -> AsyncGenerator[T, None]:
+        def fetch() -> T | None:
+            rows = cursor.fetchmany(BATCH)
+            return read(rows) if rows else None
+
+        try:
+            while (batch := await self._run(fetch)) is not None:
+                yield batch
+        finally:
+            await self._run(cursor.close)
 
     async def put(self, row: Row) -> None:
         """
@@ -130,11 +112,31 @@ class Index:
         """
         await self._run(self._database.touch, batch)
 
-    async def close(self) -> None:
+    async def row(self, object_id: str) -> Row | None:
         """
-        Close the database. Closing twice is harmless.
+        What the index knows of an object.
         """
-        await self._run(self._database.close)
+        return await self._run(self._database.row, object_id)
+
+    async def page(self, after: str | None, limit: int, states: Sequence[RowState] = ALL) -> list[Row]:
+        """
+        Rows in the order of the numbers that ids are.
+
+        @param after: the last id of the page before.
+        """
+        return await self._run(self._database.page, after or "", limit, states)
+
+    async def add_faults(self, faults: Sequence[Fault]) -> None:
+        """
+        Write down evidence, and forget the oldest beyond L{MOST_FAULTS}.
+        """
+        await self._run(self._database.add_faults, faults, MOST_FAULTS)
+
+    async def faults(self, limit: int) -> list[Fault]:
+        """
+        The newest faults, the newest first.
+        """
+        return await self._run(self._database.faults, limit)
 
 
 def check_index(path: Path) -> None:
@@ -144,158 +146,10 @@ def check_index(path: Path) -> None:
     @raise DiskFailed: SQLite refuses.
     @raise DistributorError: it is of a version that this program does not know.
     """
-    database = _Database(path)
+    database = Database(path)
     try:
         database.open()
     except (sqlite3.Error, OSError) as error:
         raise DiskFailed(f"index {path}: {error}") from error
     finally:
         database.close()
-
-
-class _Database:
-    """
-    The thread's half.
-    """
-
-    _log = Logger("distributor.cache.index")
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-
-    @property
-    def connection(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise sqlite3.ProgrammingError("not open")
-        return self._connection
-
-    def open(self) -> None:
-        self._path.parent.mkdir(0o755, parents=True, exist_ok=True)
-        try:
-            self._connection = self._connect()
-        except (_Damaged, sqlite3.DatabaseError) as error:
-            self._start_anew(error)
-
-    def _connect(self) -> sqlite3.Connection:
-        if not self._path.exists():
-            self._create()
-        connection = sqlite3.connect(self._path)
-        try:
-            [(version,)] = connection.execute("PRAGMA user_version")
-            [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_schema")
-            if version == 0 and tables == 0:
-                # Ours have a schema before they have this name.
-                raise _Damaged("the file is empty")
-            if version != VERSION:
-                raise DistributorError(
-                    f"index {self._path} has version {version}; this program knows version {VERSION} alone"
-                )
-            connection.execute("PRAGMA journal_mode = WAL")
-            # A power failure may take the last transactions, and never the order of those that it leaves.
-            connection.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _create(self) -> None:
-        """
-        Under another name first: what has the right name is whole.
-        """
-        new = f"{self._path}.new"
-        for path in (new, *(new + each for each in _COMPANIONS), *(f"{self._path}{each}" for each in _COMPANIONS)):
-            with suppress(FileNotFoundError):
-                os.unlink(path)
-        schema = resources.files("distributor.cache").joinpath(f"schema-{VERSION}.sql").read_text(encoding="utf-8")
-        connection = sqlite3.connect(new)
-        try:
-            connection.executescript(schema)
-        finally:
-            connection.close()
-        os.rename(new, self._path)
-
-    def _start_anew(self, error: Exception) -> None:
-        """
-        Put a damaged database where somebody may look at it, and begin with an empty one.
-        """
-        if not _is_damage(error):
-            raise error
-        self.close()
-        number = next(n for n in count(1) if not os.path.lexists(f"{self._path}.corrupt-{n}"))
-        aside = f"{self._path}.corrupt-{number}"
-        # The companions go first: they must not be found beside a new database.
-        for suffix in (*_COMPANIONS, ""):
-            with suppress(FileNotFoundError):
-                os.rename(f"{self._path}{suffix}", f"{aside}{suffix}")
-        self._log.error(
-            "index {path} is damaged ({error}): it is now {aside}, and files have to be verified again",
-            path=str(self._path),
-            error=error,
-            aside=aside,
-        )
-        self._connection = self._connect()
-
-    def load(self) -> list[Row]:
-        try:
-            rows = self.connection.execute(f"SELECT {_COLUMNS} FROM object ORDER BY last_access")
-            return [_row(*row) for row in rows]
-        except sqlite3.DatabaseError as error:
-            self._start_anew(error)
-            return []
-
-    def put(self, row: Row) -> None:
-        extents = json.dumps(row.extents, separators=(",", ":"))
-        values = (row.id, row.size, row.content_hash, row.type, row.state, extents)
-        with self.connection as connection:
-            connection.execute(
-                f"INSERT OR REPLACE INTO object ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, row.added_at, row.last_access, row.hits),
-            )
-
-    def delete(self, ids: Sequence[str]) -> None:
-        with self.connection as connection:
-            connection.executemany("DELETE FROM object WHERE id = ?", [(each,) for each in ids])
-
-    def touch(self, batch: Sequence[Mark]) -> None:
-        with self.connection as connection:
-            connection.executemany(
-                "UPDATE object SET last_access = ?, hits = hits + ? WHERE id = ?",
-                [(mark.at, mark.hits, mark.id) for mark in batch],
-            )
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-
-def _is_damage(error: Exception) -> bool:
-    # Errors that the module itself raises, as when nothing is open, have no code.
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, _Damaged) or (code is not None and code & 0xFF in _DAMAGE)
-
-
-def _row(
-    id: str, size: int, hash: str, type: str | None, state: str, extents: str, added: float, accessed: float, hits: int
-) -> Row:
-    # There may be hundreds of thousands of rows, and there are few types: each is held once.
-    type = intern(type) if type is not None else None
-    known: RowState = "complete" if state == "complete" else "partial"
-    return Row(id, size, hash, type, known, _parse_extents(extents), added, accessed, hits)
-
-
-def _parse_extents(text: str) -> tuple[Run, ...]:
-    """
-    The runs that C{text} says; none, unless they are runs, sorted and apart.
-    """
-    try:
-        runs = tuple((start, stop) for start, stop in json.loads(text))
-    except (ValueError, TypeError):
-        return ()
-    last = -1
-    for start, stop in runs:
-        if type(start) is not int or type(stop) is not int or not last < start < stop:
-            return ()
-        last = stop
-    return runs

@@ -4,81 +4,12 @@ What is in the store, and the bytes that it takes: in memory, without a file or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from sys import intern
 
-from attrs import field, frozen
+from attrs import evolve
 
-from distributor.cache.index import Run
-
-
-@frozen(weakref_slot=False)
-class Entry:
-    """
-    A complete object whose hash was verified. There may be hundreds of thousands: it holds only what an answer needs.
-
-    @ivar size: bytes.
-    @ivar content_hash: a base58 multihash.
-    @ivar type: the media type, if it is known.
-    """
-
-    size: int
-    content_hash: str
-    type: str | None
-
-    @property
-    def occupied(self) -> int:
-        """
-        Bytes on disk.
-        """
-        return self.size
-
-
-@frozen
-class Partial:
-    """
-    An unfinished object which nobody fills at present.
-
-    @ivar size: of the whole object, in bytes.
-    @ivar extents: the runs that are there; none, where the file is of no use and could not be deleted.
-    @ivar added_at: seconds since 1970.
-    @ivar occupied: bytes on disk. A file may have bytes between its extents, when a node was killed; they are not
-        counted, as they will be written over.
-    @ivar readers: how many waited for the rest when it was left.
-    """
-
-    size: int
-    content_hash: str
-    type: str | None
-    extents: tuple[Run, ...]
-    added_at: float
-    occupied: int = field()
-    readers: int = field(default=0, kw_only=True)
-
-    @occupied.default
-    def _sum_of_extents(self) -> int:
-        return sum(stop - start for start, stop in self.extents)
-
-
-@frozen
-class Unverified:
-    """
-    A complete file of which the index knows nothing.
-
-    @ivar size: bytes.
-    """
-
-    size: int
-
-    @property
-    def occupied(self) -> int:
-        """
-        Bytes on disk.
-        """
-        return self.size
-
-
-Item = Entry | Partial | Unverified
+from distributor.cache.items import Entry, Item, Partial, Sizes, Unverified
 
 
 class Inventory:
@@ -93,6 +24,8 @@ class Inventory:
 
     All but the reserved ones are on disk. An allocation counts for its whole size, written and reserved, from its
     beginning to its end; so writing never changes how much room there is.
+
+    @ivar changes: how often something that a list of all would show has changed.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -100,16 +33,21 @@ class Inventory:
         @param capacity: how many bytes the store may take.
         """
         self.capacity = capacity
-        # In the order of the last access, the least recent first.
-        self._wanted: dict[str, Entry | Partial] = {}
-        self._unverified: dict[str, int] = {}
-        self._partial_count = 0
+        # All there is, in the order of the last access, the least recent first.
+        self._items: dict[str, Item] = {}
+        # Those of them that are not verified.
+        self._unverified: dict[str, Unverified] = {}
+        self._disowned: dict[str, None] = {}
+        self._partials: dict[str, Partial] = {}
+        # The ids of what has been touched while all is being put in order.
+        self._touched: dict[str, None] | None = None
         self._kept = 0
         self._written = 0
         self._reserved = 0
         self._leaving = 0
         self._held = 0
         self._watchers: list[Callable[[str], object]] = []
+        self.changes = 0
 
     def watch(self, changed: Callable[[str], object]) -> None:
         """
@@ -123,7 +61,8 @@ class Inventory:
         """
         self._watchers.remove(changed)
 
-    def _tell(self, object_id: str, item: Item) -> None:
+    def _changed(self, object_id: str, item: Item) -> None:
+        self.changes += 1
         if isinstance(item, Entry):
             for changed in self._watchers:
                 changed(object_id)
@@ -132,28 +71,41 @@ class Inventory:
         """
         The ids of all complete objects.
         """
-        return [object_id for object_id, item in self._wanted.items() if isinstance(item, Entry)]
+        return [object_id for object_id, item in self._items.items() if isinstance(item, Entry)]
 
     @property
     def entry_count(self) -> int:
         """
         How many complete, verified objects there are.
         """
-        return len(self._wanted) - self._partial_count
+        return len(self._items) - len(self._partials) - len(self._unverified)
 
     @property
     def partial_count(self) -> int:
         """
         How many unfinished objects there are that nobody fills.
         """
-        return self._partial_count
+        return len(self._partials)
+
+    @property
+    def items(self) -> Mapping[str, Item]:
+        """
+        All there is, by id; only to look at.
+        """
+        return self._items
 
     @property
     def unverified(self) -> Mapping[str, int]:
         """
         The sizes of complete files which the index does not know, by id.
         """
-        return MappingProxyType(self._unverified)
+        return Sizes(self._unverified)
+
+    def unverified_items(self) -> list[tuple[str, Unverified]]:
+        """
+        What is known of them at present.
+        """
+        return list(self._unverified.items())
 
     @property
     def used(self) -> int:
@@ -187,56 +139,59 @@ class Inventory:
         """
         The ids of unfinished objects for the rest of which somebody waited, and of those that have only to be verified.
         """
-        partials = ((object_id, item) for object_id, item in self._wanted.items() if isinstance(item, Partial))
-        return [object_id for object_id, item in partials if item.readers or item.extents == ((0, item.size),)]
+        return [
+            object_id for object_id, item in self._partials.items() if item.readers or item.extents == ((0, item.size),)
+        ]
 
     def get(self, object_id: str) -> Entry | None:
         """
         The complete object of this id.
         """
-        item = self._wanted.get(object_id)
+        item = self._items.get(object_id)
         return item if isinstance(item, Entry) else None
 
     def candidates(self) -> Iterator[tuple[str, int]]:
         """
-        Ids and bytes on disk of all that could be evicted, in the order in which they can be spared: files that nobody
-        may be served yet, then the least recently wanted.
+        Ids and bytes on disk of all that could be evicted, in the order in which they can be spared: what is other
+        nodes' to distribute, then the least recently wanted, verified or not.
         """
-        yield from self._unverified.items()
-        for object_id, item in self._wanted.items():
-            yield object_id, item.occupied
+        for object_id in self._disowned:
+            item = self._items.get(object_id)
+            if item is not None:
+                yield object_id, item.occupied
+        for object_id, item in self._items.items():
+            if object_id not in self._disowned:
+                yield object_id, item.occupied
 
     def keep(self, object_id: str, item: Item) -> None:
         """
         Take in a file of an id that there is none of; as the most recently wanted one.
         """
-        assert object_id not in self._wanted and object_id not in self._unverified, object_id
+        assert object_id not in self._items, object_id
         self._kept += item.occupied
+        self._items[object_id] = item
         if isinstance(item, Unverified):
-            self._unverified[object_id] = item.size
-            return
-        self._wanted[object_id] = item
-        if isinstance(item, Partial):
-            self._partial_count += 1
-        self._tell(object_id, item)
+            self._unverified[object_id] = item
+        elif isinstance(item, Partial):
+            self._partials[object_id] = item
+        self._changed(object_id, item)
 
     def take(self, object_id: str) -> Item | None:
         """
         The opposite: what there is of an id is no longer here. The caller accounts for its bytes.
         """
-        item: Item | None = self._wanted.pop(object_id, None)
+        item = self._items.pop(object_id, None)
         if item is None:
-            size = self._unverified.pop(object_id, None)
-            if size is None:
-                return None
-            item = Unverified(size)
+            return None
+        if isinstance(item, Unverified):
+            del self._unverified[object_id]
         elif isinstance(item, Partial):
-            self._partial_count -= 1
+            del self._partials[object_id]
         self._kept -= item.occupied
-        self._tell(object_id, item)
+        self._changed(object_id, item)
         return item
 
-    def touch(self, object_id: str) -> bool:
+    def touch(self, object_id: str, now: float) -> bool:
         """
         Make it the most recently wanted one.
 
@@ -245,9 +200,92 @@ class Inventory:
         entry = self.get(object_id)
         if entry is None:
             return False
-        del self._wanted[object_id]
-        self._wanted[object_id] = entry
+        entry.last_access = now
+        self._move_to_end(object_id)
+        if self._touched is not None:
+            self._touched.pop(object_id, None)
+            self._touched[object_id] = None
+        self.changes += 1
         return True
+
+    def _move_to_end(self, object_id: str) -> None:
+        item = self._items.pop(object_id, None)
+        if item is not None:
+            self._items[object_id] = item
+
+    def begin_order(self) -> list[tuple[str, Item]]:
+        """
+        Begin to put all in order, which takes more than one turn.
+
+        @return: what there is.
+        """
+        self._touched = {}
+        return list(self._items.items())
+
+    def order(self, object_ids: Iterable[str]) -> None:
+        """
+        The next of them, the least recently wanted first.
+        """
+        for object_id in object_ids:
+            self._move_to_end(object_id)
+
+    def end_order(self) -> None:
+        """
+        All have been put in order; what has been touched meanwhile comes last.
+        """
+        touched, self._touched = self._touched, None
+        self.order(touched or ())
+
+    # What others say of objects.
+
+    def tell(self, object_id: str, last_access: float, hits: int) -> bool:
+        """
+        Another program has used an object: to be followed by putting all in order.
+
+        @return: whether that is news.
+        """
+        item = self._items.get(object_id)
+        if isinstance(item, Unverified):
+            # What the file system says may be the time of a copy.
+            self._replace(object_id, evolve(item, last_access=last_access, hits=hits))
+            return True
+        if isinstance(item, Entry) and item.last_access < last_access:
+            item.last_access = last_access
+            return True
+        return False
+
+    def tell_type(self, object_id: str, type: str) -> None:
+        """
+        Another program has found out the media type of a file.
+        """
+        item = self._unverified.get(object_id)
+        if item is not None:
+            self._replace(object_id, evolve(item, type=intern(type)))
+
+    def _replace(self, object_id: str, item: Unverified) -> None:
+        self._unverified[object_id] = self._items[object_id] = item
+
+    def disown(self, object_ids: Iterable[str]) -> None:
+        """
+        Other nodes distribute C{object_ids}: what there is of them, or will be, can be spared first.
+        """
+        self._disowned.update(dict.fromkeys(object_ids))
+
+    def own(self, object_ids: Iterable[str]) -> None:
+        """
+        The opposite.
+        """
+        for object_id in object_ids:
+            self._disowned.pop(object_id, None)
+
+    @property
+    def disowned(self) -> Collection[str]:
+        """
+        The ids of what other nodes distribute; those of what is not here any more may be among them.
+        """
+        return self._disowned.keys()
+
+    # Bytes.
 
     def reserve(self, size: int, written: int) -> None:
         """

@@ -1,15 +1,18 @@
 """
-The store's side of the index: writes that must not stop anything, and access marks in batches.
+The store's side of the index: writes that must not stop anything; access marks and evidence in batches.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Mapping, Sequence
 
+from attrs import evolve
 from twisted.logger import Logger
 
-from distributor.cache.index import Index, Mark, Row
-from distributor.model import DiskFailed
+from distributor.cache.database import Mark, Row
+from distributor.cache.index import MOST_FAULTS, Index
+from distributor.model import DiskFailed, Fault
 
 
 class Ledger:
@@ -25,6 +28,8 @@ class Ledger:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._marks: dict[str, Mark] = {}
+        # The oldest first; where the index refuses for long, the oldest are lost.
+        self._faults: deque[Fault] = deque(maxlen=MOST_FAULTS)
         self._owed: dict[str, Row | None] = {}
         # The newest write in flight for each id: an older one that fails must not be owed, or it would undo the newer.
         self._newest: dict[str, object] = {}
@@ -78,7 +83,7 @@ class Ledger:
 
     async def flush(self) -> None:
         """
-        Write what is owed, and the access marks. Never fails: what is refused is kept for the next time.
+        Write what is owed, evidence, and the access marks. Never fails: what is refused is kept for the next time.
         """
         for object_id in list(self._owed):
             # Meanwhile it may have been written, or be on its way.
@@ -91,6 +96,7 @@ class Ledger:
                 await self.put(row)
             if self._refused:
                 return
+        await self._flush_faults()
         marks, self._marks = self._marks, {}
         if not marks:
             return
@@ -98,13 +104,60 @@ class Ledger:
             await self._index.touch(list(marks.values()))
         except DiskFailed as error:
             self._note(error)
-            for mark in marks.values():
-                newer = self._marks.get(mark.id)
-                if newer is not None:
-                    mark = Mark(mark.id, newer.at, mark.hits + newer.hits)
-                self._marks[mark.id] = mark
+            self._put_back(marks)
         else:
             self._note(None)
+
+    def _put_back(self, marks: Mapping[str, Mark]) -> None:
+        for mark in marks.values():
+            newer = self._marks.get(mark.id)
+            if newer is not None:
+                mark = Mark(mark.id, newer.at, mark.hits + newer.hits)
+            self._marks[mark.id] = mark
+
+    async def _flush_faults(self) -> None:
+        faults = list(self._faults)
+        self._faults.clear()
+        if not faults:
+            return
+        try:
+            await self._index.add_faults(faults)
+        except DiskFailed as error:
+            self._note(error)
+            # They are older than what has come meanwhile.
+            self._faults = deque([*faults, *self._faults], MOST_FAULTS)
+        else:
+            self._note(None)
+
+    @property
+    def owes(self) -> bool:
+        """
+        Whether the index lacks something about objects.
+        """
+        return bool(self._owed)
+
+    def mark(self, row: Row) -> Row:
+        """
+        C{row}, as it will be once marks have been written.
+        """
+        mark = self._marks.get(row.id)
+        return row if mark is None else evolve(row, last_access=mark.at, hits=row.hits + mark.hits)
+
+    def record_fault(self, fault: Fault) -> None:
+        """
+        Keep evidence, to be written with the next L{flush}.
+        """
+        self._faults.append(fault)
+
+    async def faults(self, limit: int) -> list[Fault]:
+        """
+        The newest faults, the newest first.
+
+        @raise DiskFailed: the index refuses.
+        """
+        await self._flush_faults()
+        pending = list(reversed(self._faults))[:limit]
+        return pending + await self._index.faults(limit - len(pending))
 
     def _note(self, error: DiskFailed | None) -> None:
         if error is not None and not self._refused:

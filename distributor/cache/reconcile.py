@@ -4,72 +4,136 @@ What of the index and of the files agrees, after a start.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from sys import intern
 
 from attrs import frozen
 
-from distributor.cache.disk import Stock
-from distributor.cache.index import Row
-from distributor.cache.inventory import Entry, Item, Partial, Unverified
+from distributor.cache.database import RawRow, Row
+from distributor.cache.disk import File
+from distributor.cache.items import Entry, Item, Partial, Unverified
 from distributor.model import is_object_id
 
 
 @frozen
-class Reconciled:
+class Believed:
     """
-    @ivar items: what the store consists of, by id, the least recently wanted first.
-    @ivar stale_rows: ids of rows to delete.
-    @ivar useless_partials: ids of unfinished files to delete.
-    @ivar overlong_partials: where to cut unfinished files off, by id.
+    What rows of the index are worth.
+
+    @ivar items: by id, in the order of the rows.
+    @ivar stale: ids of rows to delete.
     """
 
-    items: dict[str, Item]
-    stale_rows: list[str]
-    useless_partials: list[str]
-    overlong_partials: dict[str, int]
+    items: dict[str, Entry | Partial]
+    stale: list[str]
 
 
-def reconcile(rows: Iterable[Row], stock: Stock) -> Reconciled:
+def believe(rows: Iterable[RawRow], unfinished: Mapping[str, int]) -> Believed:
     """
-    Bring rows and files together. Whatever moment a node is killed at, it leaves one of these:
+    Take rows for what they are worth, before anybody has looked for the complete files.
+
+    A complete file that is opened must have the size that its row says, so nothing wrong is served from a row whose
+    file has gone; L{compare} finds those later. Unfinished files have been listed, as there are few of them:
+
+      - an unfinished file with a row: it holds at least what the row says, since the row came after C{fdatasync}.
+        What is to be verified is verified anew, from its first byte;
+      - such a row without its file, as between the deletion of the one and of the other: the row goes.
+
+    @param unfinished: the sizes of unfinished files, by id.
+    """
+    items: dict[str, Entry | Partial] = {}
+    stale = []
+    for row in rows:
+        object_id = row[0]
+        item = _item(row, unfinished) if is_object_id(object_id) else None
+        if item is None:
+            stale.append(object_id)
+        else:
+            items[object_id] = item
+    return Believed(items, stale)
+
+
+def _item(raw: RawRow, unfinished: Mapping[str, int]) -> Entry | Partial | None:
+    if raw[4] == "complete":
+        # There may be hundreds of thousands of rows, and there are few types: each is held once.
+        type = raw[3]
+        return Entry(raw[1], raw[2], intern(type) if type is not None else None, raw[7])
+    row = Row.of(raw)
+    present = unfinished.get(row.id)
+    if present is None or not row.extents or not row.extents[-1][1] <= present <= row.size:
+        return None
+    return Partial(
+        row.size,
+        row.content_hash,
+        row.type,
+        row.extents,
+        row.added_at,
+        readers=row.hits,
+        last_access=row.last_access,
+    )
+
+
+@frozen
+class Leftovers:
+    """
+    What to do with unfinished files.
+
+    @ivar useless: ids of those to delete.
+    @ivar overlong: where to cut others off, by id.
+    """
+
+    useless: list[str]
+    overlong: dict[str, int]
+
+
+def leftovers(items: Mapping[str, Item], unfinished: Mapping[str, int]) -> Leftovers:
+    """
+    An unfinished file without a row goes, as nothing is known of where its holes are. What stands behind the last byte
+    that a row speaks of is cut off, because nobody has counted it.
+    """
+    useless = []
+    overlong = {}
+    for object_id, size in unfinished.items():
+        item = items.get(object_id)
+        if not isinstance(item, Partial):
+            useless.append(object_id)
+        elif item.extents[-1][1] < size:
+            overlong[object_id] = item.extents[-1][1]
+    return Leftovers(useless, overlong)
+
+
+@frozen
+class Compared:
+    """
+    What some of the complete files are worth.
+
+    @ivar unverified: those of whose bytes nothing is known, by id.
+    @ivar replaced: ids of items that are not what there is; where it is an unfinished one, its file is of no use.
+    """
+
+    unverified: dict[str, Unverified]
+    replaced: list[str]
+
+
+def compare(files: Iterable[File], items: Mapping[str, Item], awaited: set[str]) -> Compared:
+    """
+    Bring complete files and rows together. Whatever moment a node is killed at, it leaves one of these:
 
       - row and file agree: it is in the store;
       - a complete file without a row that says so, as between the rename and the row of a new object, or as Argus
-        leaves it: nothing is known of its bytes;
-      - a row without its file, as between the deletion of the one and of the other: the row goes;
-      - an unfinished file with a row: it holds at least what the row says, since the row came after C{fdatasync}.
-        What is to be verified is verified anew, from its first byte; what stands behind that is cut off, because
-        nobody has counted it;
-      - an unfinished file without a row: nothing is known of where its holes are, so it goes.
+        leaves it: nothing is known of its bytes. A row that says something else of the id goes;
+      - a row without its file, as between the deletion of the one and of the other, stays among C{awaited}.
+
+    @param awaited: the ids of complete objects; those that are found are taken out.
     """
-    items: dict[str, Item] = {}
-    stale_rows = []
-    for row in rows:
-        item = _item(row, stock)
-        if item is None:
-            stale_rows.append(row.id)
-        else:
-            items[row.id] = item
-    for object_id, size in stock.complete.items():
-        if object_id not in items:
-            items[object_id] = Unverified(size)
-    useless = [object_id for object_id in stock.partial if not isinstance(items.get(object_id), Partial)]
-    overlong = {
-        object_id: item.extents[-1][1]
-        for object_id, item in items.items()
-        if isinstance(item, Partial) and item.extents[-1][1] < stock.partial[object_id]
-    }
-    return Reconciled(items, stale_rows, useless, overlong)
-
-
-def _item(row: Row, stock: Stock) -> Entry | Partial | None:
-    if not is_object_id(row.id):
-        return None
-    if row.state == "complete":
-        return Entry(row.size, row.content_hash, row.type) if stock.complete.get(row.id) == row.size else None
-    if row.id in stock.complete or not row.extents:
-        return None
-    present = stock.partial.get(row.id)
-    if present is None or not row.extents[-1][1] <= present <= row.size:
-        return None
-    return Partial(row.size, row.content_hash, row.type, row.extents, row.added_at, readers=row.hits)
+    unverified = {}
+    replaced = []
+    for object_id, size, last_access in files:
+        item = items.get(object_id)
+        awaited.discard(object_id)
+        if isinstance(item, Entry) and item.size == size:
+            continue
+        if item is not None:
+            replaced.append(object_id)
+        unverified[object_id] = Unverified(size, last_access)
+    return Compared(unverified, replaced)

@@ -4,6 +4,7 @@ What the tests of the store share: objects, a clock, threads whose jobs wait, an
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Coroutine
 from hashlib import shake_128
@@ -16,6 +17,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.cache import Allocation, Index, Row, Store
+from distributor.cache.database import RawRow
 from distributor.cache.directories import PARTIAL
 from distributor.model import BLAKE3_256, ContentHash, DataObject, InThread, P, T
 
@@ -60,6 +62,21 @@ def open_below(directory: Path) -> dict[int, str]:
         if path.startswith(f"{directory.absolute()}/") and "/state/" not in path:
             found[int(fd)] = path
     return found
+
+
+def raw(row: Row) -> RawRow:
+    """
+    A row as SQLite gives it.
+    """
+    extents = json.dumps(row.extents)
+    return (row.id, row.size, row.content_hash, row.type, row.state, extents, row.added_at, row.last_access, row.hits)
+
+
+async def all_rows(index: Index) -> list[Row]:
+    """
+    What an open index says, the least recently wanted first.
+    """
+    return [row async for batch in index.load(lambda rows: [Row.of(row) for row in rows]) for row in batch]
 
 
 class Jobs:
@@ -147,7 +164,7 @@ class StoreCase(SynchronousTestCase):
         """
         index = Index(self.database, IN_THREAD)
         self.done(index.open())
-        rows = self.done(index.load())
+        rows = self.done(all_rows(index))
         self.done(index.close())
         return rows
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from distributor.cache.disk import Disk, Stock
+from distributor.cache import disk
+from distributor.cache.disk import BATCH, Disk, File
 from distributor.model import DiskFailed
-from tests.cache.stores import IN_THREAD, StoreCase
+from tests.cache.stores import IN_THREAD, NOW, StoreCase
 
 
 class DiskTests(StoreCase):
@@ -26,11 +27,24 @@ class DiskTests(StoreCase):
         self.addCleanup(os.close, fd)
         return fd
 
+    async def complete(self) -> tuple[list[File], int, list[str]]:
+        """
+        What a whole listing gives.
+        """
+        listing = await self.disk.scan_complete()
+        found: list[File] = []
+        while files := await self.disk.read(listing):
+            self.assertLessEqual(len(files), BATCH)
+            found += files
+        listing.close()
+        return found, listing.strange_count, listing.strange
+
     def test_scan_makes_directories(self) -> None:
         """
         A new store has no files.
         """
-        self.assertEqual(self.done(self.disk.scan()), Stock({}, {}, ()))
+        self.assertEqual(self.done(self.disk.scan_partial()), {})
+        self.assertEqual(self.done(self.complete()), ([], 0, []))
         self.assertTrue(self.partial.is_dir())
 
     def test_scan(self) -> None:
@@ -47,10 +61,35 @@ class DiskTests(StoreCase):
         (self.assets / "9").mkdir()
         (self.assets / "10").symlink_to("7")
         strange += [self.assets / "9", self.assets / "10"]
-        stock = self.done(self.disk.scan())
-        self.assertEqual((stock.complete, stock.partial), ({"7": 5}, {"8": 5}))
-        self.assertEqual(sorted(stock.strange), sorted(map(str, strange)))
+        os.utime(self.assets / "7", (NOW + 5, NOW))
+        files, strange_count, some = self.done(self.complete())
+        self.assertEqual((files, self.done(self.disk.scan_partial())), ([("7", 5, NOW + 5)], {"8": 5}))
+        self.assertEqual((strange_count, len(some)), (7, 3))
+        self.assertLessEqual(set(some), set(map(str, strange)))
         self.assertTrue(all(os.path.lexists(path) for path in strange))
+
+    def test_last_access(self) -> None:
+        """
+        Where reading leaves no trace, what counts is when a file was written.
+        """
+        self.put_file(self.assets / "7", b"")
+        os.utime(self.assets / "7", (NOW - 5, NOW))
+        self.assertEqual(self.done(self.complete())[0], [("7", 0, NOW)])
+
+    def test_scan_in_batches(self) -> None:
+        """
+        Many files are listed a batch at a time, each of them once.
+        """
+        self.patch(disk, "BATCH", 3)
+        for number in range(10):
+            self.put_file(self.assets / str(number), b"")
+        listing = self.done(self.disk.scan_complete())
+        sizes = []
+        found = []
+        while files := self.done(self.disk.read(listing)):
+            sizes.append(len(files))
+            found += [object_id for object_id, _, _ in files]
+        self.assertEqual((sizes, sorted(found)), ([3, 3, 3, 1], sorted(map(str, range(10)))))
 
     def test_open(self) -> None:
         """
@@ -84,7 +123,7 @@ class DiskTests(StoreCase):
         """
         A fresh file is another one, not the old one emptied.
         """
-        self.done(self.disk.scan())
+        self.done(self.disk.scan_partial())
         old = self.opened(self.done(self.disk.create("7")))
         os.pwrite(old, b"12345", 0)
         new = self.opened(self.done(self.disk.create("7")))
@@ -107,7 +146,7 @@ class DiskTests(StoreCase):
         A complete file of the right size becomes an unfinished one.
         """
         self.put_file(self.assets / "7", b"12345")
-        self.done(self.disk.scan())
+        self.done(self.disk.scan_partial())
         self.assertIsNone(self.done(self.disk.adopt("7", 4)))
         self.assertIsNone(self.done(self.disk.adopt("8", 4)))
         self.opened(self.done(self.disk.adopt("7", 5)))
@@ -126,7 +165,7 @@ class DiskTests(StoreCase):
         """
         An unfinished file gets its name if it has its size.
         """
-        self.done(self.disk.scan())
+        self.done(self.disk.scan_partial())
         fd = self.opened(self.done(self.disk.create("7")))
         os.pwrite(fd, b"12345", 0)
         error = self.failed(self.disk.finish(fd, "7", 6), DiskFailed)

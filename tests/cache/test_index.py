@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.cache import Index, Mark, Row, check_index
 from distributor.model import DiskFailed, DistributorError, T
-from tests.cache.stores import IN_THREAD, NOW
+from tests.cache.stores import IN_THREAD, NOW, all_rows
 
 COMPLETE = Row("7", 10, "gW7", "video/mp4", "complete", (), NOW, NOW + 1, 2)
 PARTIAL = Row("8", 2**63 - 1, "gW8", None, "partial", ((0, 5), (7, 2**63 - 1)), NOW, NOW, 0)
@@ -60,7 +60,7 @@ class IndexTests(SynchronousTestCase):
         """
         A new index has no rows, and writes ahead.
         """
-        self.assertEqual(self.done(self.opened().load()), [])
+        self.assertEqual(self.done(all_rows(self.opened())), [])
         self.assertTrue(Path(f"{self.path}-wal").exists())
 
     def test_keeps_rows(self) -> None:
@@ -70,7 +70,7 @@ class IndexTests(SynchronousTestCase):
         index = self.opened()
         self.done(index.put(COMPLETE))
         self.done(index.put(PARTIAL))
-        self.assertEqual(self.done(self.reopened().load()), [PARTIAL, COMPLETE])
+        self.assertEqual(self.done(all_rows(self.reopened())), [PARTIAL, COMPLETE])
 
     @settings(deadline=None, max_examples=30)
     @given(
@@ -89,7 +89,7 @@ class IndexTests(SynchronousTestCase):
         self.done(index.open())
         row = Row("7", size, hash, type, "partial", extents, at, at / 2, hits)
         self.done(index.put(row))
-        self.assertEqual(self.done(index.load()), [row])
+        self.assertEqual(self.done(all_rows(index)), [row])
         self.done(index.close())
 
     def test_replaces(self) -> None:
@@ -99,7 +99,7 @@ class IndexTests(SynchronousTestCase):
         index = self.opened()
         self.done(index.put(evolve(PARTIAL, id="7")))
         self.done(index.put(COMPLETE))
-        self.assertEqual(self.done(index.load()), [COMPLETE])
+        self.assertEqual(self.done(all_rows(index)), [COMPLETE])
 
     def test_deletes(self) -> None:
         """
@@ -109,7 +109,7 @@ class IndexTests(SynchronousTestCase):
         self.done(index.put(COMPLETE))
         self.done(index.put(PARTIAL))
         self.done(index.delete(["6", "7"]))
-        self.assertEqual(self.done(index.load()), [PARTIAL])
+        self.assertEqual(self.done(all_rows(index)), [PARTIAL])
 
     def test_touches(self) -> None:
         """
@@ -118,7 +118,7 @@ class IndexTests(SynchronousTestCase):
         index = self.opened()
         self.done(index.put(COMPLETE))
         self.done(index.touch([Mark("7", NOW + 5, 3), Mark("9", NOW, 1)]))
-        self.assertEqual(self.done(index.load()), [evolve(COMPLETE, last_access=NOW + 5, hits=5)])
+        self.assertEqual(self.done(all_rows(index)), [evolve(COMPLETE, last_access=NOW + 5, hits=5)])
 
     def test_closed(self) -> None:
         """
@@ -128,7 +128,7 @@ class IndexTests(SynchronousTestCase):
         self.opened()
         self.done(self.index.close())
         self.done(self.index.close())
-        self.failed(self.index.load(), DiskFailed)
+        self.failed(all_rows(self.index), DiskFailed)
 
     def test_unknown_version(self) -> None:
         """
@@ -137,13 +137,13 @@ class IndexTests(SynchronousTestCase):
         self.opened()
         self.done(self.index.close())
         with sqlite3.connect(self.path) as connection:
-            connection.execute("PRAGMA user_version = 2")
+            connection.execute("PRAGMA user_version = 3")
         connection.close()
         before = self.path.read_bytes()
         error = self.failed(Index(self.path, IN_THREAD).open(), DistributorError)
-        self.assertIn(f"index {self.path} has version 2", str(error))
+        self.assertIn(f"index {self.path} has version 3", str(error))
         error = self.assertRaises(DistributorError, check_index, self.path)
-        self.assertIn(f"index {self.path} has version 2", str(error))
+        self.assertIn(f"index {self.path} has version 3", str(error))
         self.assertEqual(self.path.read_bytes(), before)
 
     def test_database_of_somebody_else(self) -> None:
@@ -165,7 +165,7 @@ class IndexTests(SynchronousTestCase):
         self.done(self.opened().put(COMPLETE))
         self.done(self.index.close())
         check_index(self.path)
-        self.assertEqual(self.done(self.reopened().load()), [COMPLETE])
+        self.assertEqual(self.done(all_rows(self.reopened())), [COMPLETE])
         self.assertRaises(DiskFailed, check_index, self.path / "below" / "index.sqlite3")
 
     def assert_moved_aside(self, content: bytes, number: int = 1) -> None:
@@ -173,7 +173,7 @@ class IndexTests(SynchronousTestCase):
         self.assertEqual(aside.read_bytes(), content)
         index = self.opened()
         self.done(index.put(COMPLETE))
-        self.assertEqual(self.done(self.reopened().load()), [COMPLETE])
+        self.assertEqual(self.done(all_rows(self.reopened())), [COMPLETE])
 
     def test_not_a_database(self) -> None:
         """
@@ -184,7 +184,7 @@ class IndexTests(SynchronousTestCase):
             self.path.write_bytes(content)
             self.index = Index(self.path, IN_THREAD)
             self.done(self.index.open())
-            self.assertEqual(self.done(self.index.load()), [])
+            self.assertEqual(self.done(all_rows(self.index)), [])
             self.assert_moved_aside(content, number)
             self.done(self.index.close())
 
@@ -195,7 +195,7 @@ class IndexTests(SynchronousTestCase):
         self.path.parent.mkdir(parents=True)
         self.path.write_bytes(b"")
         self.done(self.index.open())
-        self.assertEqual(self.done(self.index.load()), [])
+        self.assertEqual(self.done(all_rows(self.index)), [])
         self.assert_moved_aside(b"")
 
     def fill_and_close(self) -> bytes:
@@ -212,10 +212,10 @@ class IndexTests(SynchronousTestCase):
         content = self.fill_and_close()
         self.path.write_bytes(content[:8192])
         self.done(self.index.open())
-        self.assertEqual(self.done(self.index.load()), [])
+        self.assertEqual(self.done(all_rows(self.index)), [])
         self.assertTrue(Path(f"{self.path}.corrupt-1").exists())
         self.done(self.index.put(COMPLETE))
-        self.assertEqual(self.done(self.reopened().load()), [COMPLETE])
+        self.assertEqual(self.done(all_rows(self.reopened())), [COMPLETE])
 
     def test_damaged_in_the_middle(self) -> None:
         """
@@ -224,7 +224,7 @@ class IndexTests(SynchronousTestCase):
         content = self.fill_and_close()
         self.path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
         self.done(self.index.open())
-        self.assertEqual(self.done(self.index.load()), [])
+        self.assertEqual(self.done(all_rows(self.index)), [])
         self.assertTrue(Path(f"{self.path}.corrupt-1").exists())
         self.done(self.index.close())
 
@@ -240,7 +240,7 @@ class IndexTests(SynchronousTestCase):
         Path(f"{self.path}-wal").write_bytes(log)
         index = self.reopened()
         self.done(index.put(COMPLETE))
-        self.assertEqual(self.done(self.reopened().load()), [COMPLETE])
+        self.assertEqual(self.done(all_rows(self.reopened())), [COMPLETE])
 
     def test_killed_while_it_was_made(self) -> None:
         """
@@ -249,7 +249,7 @@ class IndexTests(SynchronousTestCase):
         self.path.parent.mkdir(parents=True)
         for suffix in (".new", ".new-journal", "-wal", "-shm"):
             Path(f"{self.path}{suffix}").write_bytes(b"half of it")
-        self.assertEqual(self.done(self.opened().load()), [])
+        self.assertEqual(self.done(all_rows(self.opened())), [])
         self.assertFalse(Path(f"{self.path}.new").exists())
         self.assertFalse(Path(f"{self.path}.corrupt-1").exists())
 
@@ -265,7 +265,7 @@ class IndexTests(SynchronousTestCase):
             (copy / path.name).write_bytes(path.read_bytes())
         other = Index(copy / self.path.name, IN_THREAD)
         self.done(other.open())
-        self.assertEqual(self.done(other.load()), [COMPLETE])
+        self.assertEqual(self.done(all_rows(other)), [COMPLETE])
         self.done(other.close())
 
     def test_locked_is_not_damaged(self) -> None:
@@ -306,5 +306,5 @@ class IndexTests(SynchronousTestCase):
             with sqlite3.connect(self.path) as connection:
                 connection.execute("UPDATE object SET extents = ?", (text,))
             connection.close()
-            [row] = self.done(self.index.load())
+            [row] = self.done(all_rows(self.index))
             self.assertEqual(row.extents, (), text)

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.cache.inventory import Entry, Inventory, Item, Partial, Unverified
+from distributor.cache.inventory import Inventory
+from distributor.cache.items import Entry, Item, Partial, Unverified
 from tests.cache.stores import NOW
 
-ENTRY = Entry(10, "gW", None)
 PARTIAL = Partial(10, "gW", None, ((0, 2), (5, 6)), NOW)
 
 items = st.one_of(
@@ -19,6 +19,13 @@ items = st.one_of(
     st.integers(0, 9).map(lambda size: Partial(9, "gW", None, ((0, size),), NOW)),
     st.builds(Unverified, st.integers(0, 9)),
 )
+
+
+def entry(last_access: float = NOW) -> Entry:
+    """
+    A complete object of ten bytes.
+    """
+    return Entry(10, "gW", None, last_access)
 
 
 class InventoryTests(SynchronousTestCase):
@@ -41,30 +48,92 @@ class InventoryTests(SynchronousTestCase):
         """
         Unfinished and unverified ones are counted, and not to be had.
         """
-        self.inventory.keep("7", ENTRY)
+        self.inventory.keep("7", entry())
         self.inventory.keep("8", PARTIAL)
         self.inventory.keep("9", Unverified(4))
-        self.assertEqual([self.inventory.get(each) for each in "789"], [ENTRY, None, None])
+        self.assertEqual([self.inventory.get(each) for each in "789"], [entry(), None, None])
         self.assertEqual((self.inventory.entry_count, self.inventory.partial_count), (1, 1))
         self.assertEqual(self.inventory.unverified, {"9": 4})
         self.assertEqual(self.inventory.used, 10 + 3 + 4)
 
     def test_order(self) -> None:
         """
-        Unverified ones can be spared first, then the least recently wanted.
+        The least recently wanted can be spared first, verified or not.
         """
-        for object_id, item in (("1", ENTRY), ("2", PARTIAL), ("3", Unverified(4)), ("4", ENTRY)):
+        for object_id, item in (("1", entry()), ("2", PARTIAL), ("3", Unverified(4)), ("4", entry())):
             self.inventory.keep(object_id, item)
-        self.assertTrue(self.inventory.touch("1"))
-        self.assertEqual(list(self.inventory.candidates()), [("3", 4), ("2", 3), ("4", 10), ("1", 10)])
+        self.assertTrue(self.inventory.touch("1", NOW))
+        self.assertEqual(list(self.inventory.candidates()), [("2", 3), ("3", 4), ("4", 10), ("1", 10)])
 
     def test_touch_what_is_not_served(self) -> None:
         """
         Only a complete object can be touched.
         """
         self.inventory.keep("8", PARTIAL)
-        self.assertFalse(self.inventory.touch("8"))
-        self.assertFalse(self.inventory.touch("9"))
+        self.assertFalse(self.inventory.touch("8", NOW))
+        self.assertFalse(self.inventory.touch("9", NOW))
+
+    def test_disowned(self) -> None:
+        """
+        What other nodes distribute can be spared before all else, until it is this node's again.
+        """
+        for object_id in "123":
+            self.inventory.keep(object_id, entry())
+        self.inventory.disown(["3", "9"])
+        self.assertEqual([object_id for object_id, _ in self.inventory.candidates()], ["3", "1", "2"])
+        self.inventory.touch("3", NOW)
+        self.assertEqual([object_id for object_id, _ in self.inventory.candidates()], ["3", "1", "2"])
+        self.inventory.own(["3", "8"])
+        self.assertEqual([object_id for object_id, _ in self.inventory.candidates()], ["1", "2", "3"])
+
+    def test_what_another_program_tells(self) -> None:
+        """
+        Of an unverified file it is all that is known; of a complete object it counts if it is newer.
+        """
+        self.inventory.keep("7", entry(NOW))
+        self.inventory.keep("8", PARTIAL)
+        self.inventory.keep("9", Unverified(4, NOW))
+        for object_id, at in (("7", NOW - 1), ("8", NOW + 1), ("9", NOW - 1), ("10", NOW)):
+            self.inventory.tell(object_id, at, 5)
+            self.inventory.tell_type(object_id, "video/mp4")
+        self.assertEqual([self.inventory.items[each].last_access for each in "789"], [NOW, 0.0, NOW - 1])
+        self.assertEqual(self.inventory.items["9"], Unverified(4, type="video/mp4", hits=5))
+        self.assertEqual(self.inventory.unverified_items(), [("9", Unverified(4, type="video/mp4", hits=5))])
+        self.assertEqual(self.inventory.items["7"].type, None)
+        self.inventory.tell("7", NOW + 1, 5)
+        self.assertEqual(self.inventory.items["7"].last_access, NOW + 1)
+
+    def test_put_in_order(self) -> None:
+        """
+        What is touched meanwhile comes last, though it may have had its turn before, or have it later.
+        """
+        for object_id in "4321":
+            self.inventory.keep(object_id, entry())
+        self.assertEqual([object_id for object_id, _ in self.inventory.begin_order()], ["4", "3", "2", "1"])
+        self.inventory.touch("3", NOW)
+        self.inventory.order(["1", "2"])
+        self.inventory.touch("1", NOW)
+        self.inventory.order(["3", "4", "5"])
+        self.inventory.touch("3", NOW)
+        self.inventory.end_order()
+        self.assertEqual(list(self.inventory.items), ["2", "4", "1", "3"])
+
+    def test_watched(self) -> None:
+        """
+        Who watches is told of complete objects that come and go, and of nothing else.
+        """
+        told: list[str] = []
+        self.inventory.watch(told.append)
+        self.inventory.keep("7", entry())
+        self.inventory.keep("8", PARTIAL)
+        self.inventory.keep("9", Unverified(4))
+        self.inventory.touch("7", NOW)
+        for object_id in "789":
+            self.inventory.take(object_id)
+        self.assertEqual(told, ["7", "7"])
+        self.inventory.unwatch(told.append)
+        self.inventory.keep("7", entry())
+        self.assertEqual((told, self.inventory.complete()), (["7", "7"], ["7"]))
 
     @given(st.dictionaries(st.integers(0, 9).map(str), items), st.sets(st.integers(0, 9).map(str)))
     def test_taking_is_the_opposite_of_keeping(self, kept: dict[str, Item], taken: set[str]) -> None:

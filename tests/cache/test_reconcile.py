@@ -4,16 +4,15 @@ Tests for L{distributor.cache.reconcile}.
 
 from __future__ import annotations
 
-from attrs import evolve
+from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.cache.disk import Stock
-from distributor.cache.index import Row
-from distributor.cache.inventory import Entry, Item, Partial, Unverified
-from distributor.cache.reconcile import reconcile
-from tests.cache.stores import NOW
+from distributor.cache import Entry, Row
+from distributor.cache.items import Item, Partial, Unverified
+from distributor.cache.reconcile import believe, compare, leftovers
+from tests.cache.stores import NOW, raw
 
 COMPLETE = Row("7", 10, "gW7", "video/mp4", "complete", (), NOW, NOW)
 PARTIAL = Row("7", 10, "gW7", "video/mp4", "partial", ((0, 2), (4, 6)), NOW, NOW)
@@ -33,9 +32,38 @@ row_lists = st.dictionaries(
 ).map(lambda rows: [evolve(row, id=object_id) for object_id, row in rows.items()])
 
 
+@frozen
+class Reconciled:
+    """
+    What comes of rows and files.
+    """
+
+    items: dict[str, Item]
+    stale_rows: list[str]
+    useless_partials: list[str]
+    overlong_partials: dict[str, int]
+
+
+def reconcile(rows: list[Row], complete: dict[str, int], partial: dict[str, int]) -> Reconciled:
+    """
+    Step by step, as a start goes.
+    """
+    believed = believe(map(raw, rows), partial)
+    items: dict[str, Item] = {**believed.items}
+    left = leftovers(items, partial)
+    awaited = {object_id for object_id, item in items.items() if isinstance(item, Entry)}
+    compared = compare([(object_id, size, NOW) for object_id, size in complete.items()], items, awaited)
+    dropped = [*compared.replaced, *awaited]
+    useless = [each for each in compared.replaced if isinstance(items[each], Partial)]
+    for object_id in dropped:
+        del items[object_id]
+    items.update(compared.unverified)
+    return Reconciled(items, believed.stale + dropped, left.useless + useless, left.overlong)
+
+
 class ReconcileTests(SynchronousTestCase):
     """
-    L{reconcile}.
+    L{believe}, L{leftovers} and L{compare}.
     """
 
     def assert_found(
@@ -47,7 +75,7 @@ class ReconcileTests(SynchronousTestCase):
         stale: list[str],
         useless: list[str],
     ) -> None:
-        found = reconcile(rows, Stock(complete, partial, ()))
+        found = reconcile(rows, complete, partial)
         self.assertEqual((found.items, found.stale_rows, found.useless_partials), (items, stale, useless))
 
     def test_complete(self) -> None:
@@ -61,7 +89,7 @@ class ReconcileTests(SynchronousTestCase):
         Objects stay in the order of their rows.
         """
         rows = [evolve(COMPLETE, id=each) for each in ("3", "1", "2")]
-        found = reconcile(rows, Stock({"1": 10, "2": 10, "3": 10}, {}, ()))
+        found = reconcile(rows, {"1": 10, "2": 10, "3": 10}, {})
         self.assertEqual(list(found.items), ["3", "1", "2"])
 
     def test_row_without_file(self) -> None:
@@ -96,7 +124,7 @@ class ReconcileTests(SynchronousTestCase):
         What stands behind the last byte that the row speaks of is cut off.
         """
         for size, overlong in ((6, {}), (7, {"7": 6})):
-            self.assertEqual(reconcile([PARTIAL], Stock({}, {"7": size}, ())).overlong_partials, overlong)
+            self.assertEqual(reconcile([PARTIAL], {}, {"7": size}).overlong_partials, overlong)
 
     def test_useless_partial(self) -> None:
         """
@@ -126,7 +154,16 @@ class ReconcileTests(SynchronousTestCase):
         """
         An id becomes a path, so one that is not ours is dropped whatever there is.
         """
-        self.assert_found([evolve(COMPLETE, id="../7")], {"../7": 10}, {}, {"../7": Unverified(10)}, ["../7"], [])
+        self.assert_found([evolve(COMPLETE, id="../7")], {}, {}, {}, ["../7"], [])
+
+    def test_access_times(self) -> None:
+        """
+        They are those of the rows; of a file without a row, what the file system says.
+        """
+        found = reconcile(
+            [evolve(COMPLETE, last_access=5.0), evolve(PARTIAL, id="8", last_access=6.0)], {"7": 10, "9": 1}, {"8": 6}
+        )
+        self.assertEqual({key: item.last_access for key, item in found.items.items()}, {"7": 5.0, "8": 6.0, "9": NOW})
 
     @given(row_lists, file_sizes, file_sizes)
     def test_all_is_accounted_for(self, rows: list[Row], complete: dict[str, int], partial: dict[str, int]) -> None:
@@ -134,7 +171,7 @@ class ReconcileTests(SynchronousTestCase):
         Each complete file stays, and each unfinished one stays or goes; each row is believed or goes; and only what
         has a row and the size that it says is served.
         """
-        found = reconcile(rows, Stock(complete, partial, ()))
+        found = reconcile(rows, complete, partial)
         resumed = {object_id for object_id, item in found.items.items() if isinstance(item, Partial)}
         self.assertEqual(found.items.keys() - resumed, complete.keys())
         self.assertEqual(resumed | set(found.useless_partials), partial.keys())

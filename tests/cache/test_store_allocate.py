@@ -10,7 +10,7 @@ import os
 from attrs import evolve
 
 from distributor.model import DiskFailed, NoRoom
-from tests.cache.stores import StoreCase, data_object, hash_of, payload
+from tests.cache.stores import NOW, StoreCase, data_object, hash_of, payload
 
 
 class AllocateTests(StoreCase):
@@ -55,18 +55,24 @@ class AllocateTests(StoreCase):
         self.done(store.stop())
         self.assertEqual({row.id for row in self.rows()}, {"1", "4", "5"})
 
-    def test_unverified_go_first(self) -> None:
+    def test_unverified_go_in_their_turn(self) -> None:
         """
-        Of files that nobody could be served, none stays at the cost of one that somebody could.
+        A file that nobody has verified may be as wanted as any other: what counts is when it was used last.
         """
-        store = self.started(capacity=100)
-        self.fill(store, "1", 30)
-        self.done(store.stop())
-        self.put_file(self.assets / "2", b"x" * 40)
-        store = self.started(capacity=100)
-        self.fill(store, "3", 60)
-        self.assertEqual(self.files(self.assets), {"1": 30, "3": 60})
-        self.done(store.stop())
+        for used_at, left in ((NOW - 1, {"1": 30, "3": 60}), (NOW + 1, {"2": 40, "3": 60})):
+            store = self.started(capacity=100)
+            self.fill(store, "1", 30)
+            self.done(store.stop())
+            self.put_file(self.assets / "2", b"x" * 40)
+            os.utime(self.assets / "2", (used_at, used_at))
+            store = self.started(capacity=100)
+            self.clock.advance(10)
+            self.fill(store, "3", 60)
+            self.assertEqual(self.files(self.assets), left)
+            for object_id in left:
+                self.done(store.remove(object_id))
+            self.done(store.stop())
+            self.clock.advance(-self.clock.seconds() + NOW)
 
     def test_no_room(self) -> None:
         """

@@ -68,6 +68,8 @@ class StoreMachine(RuleBasedStateMachine):
             case.put_file(case.assets / object_id, payload(object_id, size_of(object_id)))
         self.planted = set()
         self.store: Store = case.started(CAPACITY)
+        # What another program has left may be more than the store may have; it must not get more.
+        self.most = max(CAPACITY, self.store.used)
 
     # What is done.
 
@@ -240,7 +242,8 @@ class StoreMachine(RuleBasedStateMachine):
                 on_disk += self.recorded[object_id]
         assert set(self.allocations) <= set(partial), "something that is being filled was evicted"
         assert (store.used, store.reserved) == (on_disk, reserved), (store.used, on_disk, store.reserved, reserved)
-        assert store.used + store.reserved <= store.capacity
+        assert store.used + store.reserved <= self.most
+        self.most = max(CAPACITY, store.used + store.reserved)
         # What has been evicted meanwhile.
         self.recorded = {
             object_id: present

@@ -1,0 +1,187 @@
+"""
+How a store comes to know what it has, after a start: the index first, so that hits can be served; then the files.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from functools import partial
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from distributor.cache.allocation import Parts
+from distributor.cache.argus import ArgusState
+from distributor.cache.cache_json import Told
+from distributor.cache.departures import Departures
+from distributor.cache.disk import BATCH, Listing
+from distributor.cache.index import Index
+from distributor.cache.items import Entry, Partial
+from distributor.cache.order import RUN, batches, by_last_access, merged
+from distributor.cache.reconcile import believe, compare, leftovers
+from distributor.model import DiskFailed, InThread
+
+
+class Survey:
+    """
+    L{load} takes the rows of the index for what they say, which costs a second for hundreds of thousands. L{begin}
+    looks at the files meanwhile, which on a cold disk may take minutes; whoever wants to write, or to evict, waits for
+    L{over}.
+
+    @ivar complete: whether all files have been looked at.
+    """
+
+    _log = Logger("distributor.cache.store")
+
+    def __init__(
+        self, parts: Parts, departures: Departures, index: Index, argus: ArgusState | None, in_thread: InThread
+    ) -> None:
+        """
+        @param argus: what Argus knows of the files.
+        """
+        self._disk = parts.disk
+        self._inventory = parts.inventory
+        self._ledger = parts.ledger
+        self._departures = departures
+        self._index = index
+        self._argus = argus
+        self._in_thread = in_thread
+        self._listing: Listing | None = None
+        # The ids of complete objects whose files are still to be seen.
+        self._awaited: set[str] = set()
+        self._running = False
+        self._left_off = False
+        self._waiting: list[Deferred[None]] = []
+        self.complete = False
+
+    async def load(self) -> None:
+        """
+        Read the index, and list unfinished files.
+
+        @raise DiskFailed: one of them, or the directory of files, cannot be read.
+        """
+        unfinished = await self._disk.scan_partial()
+        stale: list[str] = []
+        async with aclosing(self._index.load(partial(believe, unfinished=unfinished))) as rows:
+            async for believed in rows:
+                stale += believed.stale
+                for object_id, item in believed.items.items():
+                    self._inventory.keep(object_id, item)
+                    if isinstance(item, Entry):
+                        self._awaited.add(object_id)
+        left = leftovers(self._inventory.items, unfinished)
+        for object_id, error in (await self._disk.unlink_partial(left.useless)).items():
+            self._log.error("unfinished object {id} cannot be deleted: {error}", id=object_id, error=error)
+        for object_id, error in (await self._disk.shorten_partial(left.overlong)).items():
+            self._log.error("unfinished object {id} cannot be shortened: {error}", id=object_id, error=error)
+        await self._ledger.delete(stale)
+        self._listing = await self._disk.scan_complete()
+
+    def begin(self) -> None:
+        """
+        Look at the files. Never fails.
+        """
+        self._running = True
+        surveying = Deferred.fromCoroutine(self._survey())
+        surveying.addErrback(lambda failure: self._log.failure("looking at the files", failure))
+        surveying.addCallback(self._end)
+
+    def _end(self, _: object) -> None:
+        self._running = False
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            # Those who were cancelled have been called already.
+            if not waiter.called:
+                waiter.callback(None)
+
+    def over(self) -> Deferred[None]:
+        """
+        Fires when the survey is over, however. Cancelling concerns this caller alone.
+        """
+        if not self._running:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
+        return waiter
+
+    def leave_off(self) -> None:
+        """
+        The node is about to stop, before anybody has had a use for the rest.
+        """
+        self._left_off = True
+
+    async def _survey(self) -> None:
+        assert self._listing is not None
+        try:
+            self.complete = await self._look(self._listing)
+        except DiskFailed as error:
+            # A row whose file has not been seen may be right all the same.
+            self._log.error("some files cannot be looked at: {error}", error=error)
+        finally:
+            self._listing.close()
+        news = self._argus is not None and (len(self._inventory.unverified) > 0 or await self._argus.is_news())
+        if self._argus is not None and news:
+            async with aclosing(self._argus.read()) as pieces:
+                async for told in pieces:
+                    self._take(told)
+                    if self._left_off:
+                        return
+        if news or self._inventory.unverified:
+            await self._put_in_order()
+        self._log.info(
+            "{entries} objects, {partials} unfinished, {unverified} to be verified: {used} of {capacity} bytes",
+            entries=self._inventory.entry_count,
+            partials=self._inventory.partial_count,
+            unverified=len(self._inventory.unverified),
+            used=self._inventory.used,
+            capacity=self._inventory.capacity,
+        )
+        await self._departures.shrink()
+
+    async def _look(self, listing: Listing) -> bool:
+        """
+        @return: whether all have been seen.
+        """
+        inventory = self._inventory
+        awaited, self._awaited = self._awaited, set()
+        while files := await self._disk.read(listing):
+            if self._left_off:
+                return False
+            compared = compare(files, inventory.items, awaited)
+            await self._drop(compared.replaced)
+            for object_id, item in compared.unverified.items():
+                inventory.keep(object_id, item)
+        await self._drop(list(awaited))
+        if listing.strange_count:
+            self._log.warn(
+                "{count} files are not the store's: {some} ...",
+                count=listing.strange_count,
+                some=", ".join(listing.strange),
+            )
+        return True
+
+    async def _drop(self, object_ids: list[str]) -> None:
+        """
+        What the index says of C{object_ids} is not, or no longer, so.
+        """
+        if object_ids:
+            unfinished = [each for each in object_ids if isinstance(self._inventory.take(each), Partial)]
+            await self._disk.unlink_partial(unfinished)
+            await self._ledger.delete(object_ids)
+
+    def _take(self, told: Told) -> None:
+        for use in told.uses:
+            self._inventory.tell(use.object_id, use.last_access, use.hits)
+        for object_id, type in told.types.items():
+            self._inventory.tell_type(object_id, type)
+
+    async def _put_in_order(self) -> None:
+        """
+        By the last access, verified or not. What is asked for meanwhile comes last, as always.
+        """
+        began = self._inventory.begin_order()
+        runs = [await self._in_thread(by_last_access, run) for run in batches(began, RUN)]
+        ordered = batches(merged(runs), BATCH)
+        while batch := await self._in_thread(next, ordered, None):
+            self._inventory.order(batch)
+        self._inventory.end_order()
