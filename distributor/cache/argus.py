@@ -128,8 +128,10 @@ class _Pieces:
             told = self._reader.feed(self._decoder.decode(data))
             self.position += len(data)
             return told
-        self._ended = True
-        return self._reader.end()
+        told = self._reader.end()
+        # Where its last words tell something, what is wrong with them is told the next time.
+        self._ended = not (told.uses or told.types)
+        return told
 
     def close(self) -> None:
         if self._file is not None:

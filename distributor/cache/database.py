@@ -244,7 +244,7 @@ class Database:
         select = f"SELECT {COLUMNS} FROM object WHERE state IN ({', '.join('?' * len(states))})"
         # Two steps, as SQLite would look for a pair of values from the beginning of the index on.
         rows = self.connection.execute(
-            f"{select} AND length(id) = ? AND id > ? ORDER BY length(id), id LIMIT ?",
+            f"{select} AND length(id) = ? AND id > ? ORDER BY id LIMIT ?",
             (*states, len(after), after, limit),
         ).fetchall()
         rows += self.connection.execute(

@@ -119,6 +119,8 @@ class Survey:
             self._log.error("some files cannot be looked at: {error}", error=error)
         finally:
             self._listing.close()
+        if self._left_off:
+            return
         news = self._argus is not None and (len(self._inventory.unverified) > 0 or await self._argus.is_news())
         if self._argus is not None and news:
             async with aclosing(self._argus.read()) as pieces:

@@ -12,12 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
-from distributor.cache import Index, Mark, Row
+from distributor.cache import Index, Mark, Row, ledger
 from distributor.cache.ledger import Ledger
-from distributor.model import DiskFailed
+from distributor.model import DiskFailed, Fault, FaultKind
 from tests.cache.stores import IN_THREAD, NOW
 
 ROW = Row("7", 10, "gW7", None, "partial", ((0, 1),), NOW, NOW)
+FAULTS = [Fault("7", "https://a.example", "3", FaultKind.EARLY_END, "10", str(got), got, NOW) for got in range(5)]
 NEWER = evolve(ROW, extents=((0, 9),))
 
 
@@ -30,6 +31,7 @@ class FakeIndex(Index):
         super().__init__(Path("unused"), IN_THREAD)
         self.rows: dict[str, Row] = {}
         self.marks: list[Mark] = []
+        self.written_faults: list[Fault] = []
         self.refuses = False
         self.held: list[Deferred[None]] | None = None
 
@@ -53,6 +55,14 @@ class FakeIndex(Index):
     async def touch(self, batch: Sequence[Mark]) -> None:
         await self._turn()
         self.marks += batch
+
+    async def add_faults(self, faults: Sequence[Fault]) -> None:
+        await self._turn()
+        self.written_faults += faults
+
+    async def faults(self, limit: int) -> list[Fault]:
+        await self._turn()
+        return self.written_faults[::-1][:limit]
 
 
 class LedgerTests(SynchronousTestCase):
@@ -171,3 +181,72 @@ class LedgerTests(SynchronousTestCase):
         self.index.held, self.index.refuses = None, False
         self.successResultOf(self.flush())
         self.assertEqual(sorted(self.index.marks, key=lambda mark: mark.id), [Mark("7", NOW + 5, 2), Mark("8", NOW, 1)])
+
+    def test_marks_show_at_once(self) -> None:
+        """
+        Who looks at a row sees reads that have not been written yet.
+        """
+        self.assertEqual(self.ledger.mark(ROW), ROW)
+        self.ledger.touch("7", NOW + 1)
+        self.ledger.touch("7", NOW + 2)
+        self.assertEqual(self.ledger.mark(ROW), evolve(ROW, last_access=NOW + 2, hits=2))
+
+    def test_owes(self) -> None:
+        """
+        It is known whether the index lacks something; marks are not that important.
+        """
+        self.ledger.touch("7", NOW)
+        self.assertFalse(self.ledger.owes)
+        self.index.refuses = True
+        self.put(ROW)
+        self.assertTrue(self.ledger.owes)
+        self.index.refuses = False
+        self.flush()
+        self.assertFalse(self.ledger.owes)
+
+    def faults(self, limit: int) -> list[int]:
+        """
+        What the newest faults got.
+        """
+        return [fault.bytes for fault in self.successResultOf(Deferred.fromCoroutine(self.ledger.faults(limit)))]
+
+    def test_evidence_in_a_batch(self) -> None:
+        """
+        Evidence is written with the next flush, once; and can be seen before.
+        """
+        for fault in FAULTS[:2]:
+            self.ledger.record_fault(fault)
+        self.assertEqual(self.index.written_faults, [])
+        self.successResultOf(self.flush())
+        self.successResultOf(self.flush())
+        self.assertEqual(self.index.written_faults, FAULTS[:2])
+        self.ledger.record_fault(FAULTS[2])
+        self.assertEqual(self.faults(2), [2, 1])
+
+    def test_evidence_is_not_lost(self) -> None:
+        """
+        What is refused is written later, in the order in which it came.
+        """
+        self.ledger.record_fault(FAULTS[0])
+        self.index.held = []
+        flushed = self.flush()
+        self.ledger.record_fault(FAULTS[1])
+        self.index.refuses = True
+        self.index.held[0].callback(None)
+        self.successResultOf(flushed)
+        self.index.held, self.index.refuses = None, False
+        self.assertEqual(self.faults(9), [1, 0])
+        self.assertEqual(self.index.written_faults, FAULTS[:2])
+
+    def test_evidence_is_bounded(self) -> None:
+        """
+        Where the index refuses for long, the newest faults are kept.
+        """
+        self.patch(ledger, "MOST_FAULTS", 3)
+        self.ledger = Ledger(self.index)
+        self.index.refuses = True
+        for fault in FAULTS:
+            self.ledger.record_fault(fault)
+            self.successResultOf(self.flush())
+        self.index.refuses = False
+        self.assertEqual(self.faults(9), [4, 3, 2])
