@@ -124,12 +124,15 @@ class Departures:
                 if object_id in failed or not succeeded:
                     self._inventory.keep(object_id, item)
                 else:
-                    self._hold_while_read(object_id, item.occupied)
+                    self.hold_while_read(object_id, item.occupied)
                     self._inventory.own([object_id])
                     self._remember(object_id, reason)
         return failed
 
-    def _hold_while_read(self, object_id: str, occupied: int) -> None:
+    def hold_while_read(self, object_id: str, occupied: int) -> None:
+        """
+        The file of an object has gone: nobody gets at it any more, and it takes its space until the last reader goes.
+        """
         file = self._files.forget(object_id)
         if file is not None:
             self._inventory.hold(occupied)

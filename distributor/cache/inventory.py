@@ -191,6 +191,14 @@ class Inventory:
         self._changed(object_id, item)
         return item
 
+    def confirm(self, object_id: str, entry: Entry) -> None:
+        """
+        An unverified file is C{entry}, of the same size. It keeps its place: that is no use of it.
+        """
+        del self._unverified[object_id]
+        self._items[object_id] = entry
+        self._changed(object_id, entry)
+
     def touch(self, object_id: str, now: float) -> bool:
         """
         Make it the most recently wanted one.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from sys import intern
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -14,15 +15,16 @@ from distributor.cache.allocation import Allocation, Parts
 from distributor.cache.allocator import Allocator
 from distributor.cache.argus import ArgusState
 from distributor.cache.contents import Contents, Facts, FactState
+from distributor.cache.database import Row
 from distributor.cache.departures import Departures, Eviction
 from distributor.cache.disk import Disk
 from distributor.cache.index import Index
 from distributor.cache.inventory import Inventory
-from distributor.cache.items import Entry
+from distributor.cache.items import Entry, Partial, Unverified
 from distributor.cache.ledger import Ledger
-from distributor.cache.open_file import MOST_SPARE, OpenFiles, StoredReader
+from distributor.cache.open_file import MOST_SPARE, OpenFile, OpenFiles, StoredReader
 from distributor.cache.survey import Survey
-from distributor.model import DataObject, Fault, InThread, IReader, NoRoom
+from distributor.model import DataObject, DiskFailed, Fault, InThread, IReader, NoRoom
 
 
 class Store:
@@ -271,6 +273,47 @@ class Store:
                 removed = Deferred.fromCoroutine(self._lose(object_id, entry))
                 removed.addErrback(lambda failure: self._log.failure("removing object {id}", failure, id=object_id))
             raise
+
+    # Files that nobody has verified.
+
+    async def open_unverified(self, object_id: str) -> IReader:
+        """
+        Open an unverified file, to verify it where it is.
+
+        @raise DiskFailed: it cannot be opened, or has vanished.
+        """
+        size = self.unverified.get(object_id, -1)
+        try:
+            fd = await self._disk.open(object_id, size)
+        except LookupError as error:
+            raise DiskFailed(str(error)) from error
+        # Not among those that are shared: somebody may have it adopted meanwhile.
+        return StoredReader(OpenFile(object_id, fd, self.files), size)
+
+    async def confirm(self, object: DataObject, type: str | None) -> bool:
+        """
+        An unverified file has been found to be C{object}: it is complete from now on.
+
+        @param type: the media type, if it is known.
+        @return: whether it is; not so if it has been adopted, or evicted, meanwhile.
+        """
+        item = self._inventory.items.get(object.id)
+        if not isinstance(item, Unverified) or item.size != object.size:
+            return False
+        content_hash = str(object.content_hash)
+        type = intern(type) if type is not None else None
+        self._inventory.confirm(object.id, Entry(item.size, content_hash, type, item.last_access))
+        now = self._seconds()
+        row = Row(object.id, item.size, content_hash, type, "complete", (), now, item.last_access, item.hits)
+        # When the index refuses, the object is there all the same, until the node ends.
+        await self._ledger.put(row)
+        return True
+
+    def complete_files(self) -> list[tuple[str, int]]:
+        """
+        Ids and sizes of complete files, verified or not.
+        """
+        return [(key, item.size) for key, item in self._inventory.items.items() if not isinstance(item, Partial)]
 
     async def _lose(self, object_id: str, entry: Entry) -> None:
         await self.surveyed()

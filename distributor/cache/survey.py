@@ -166,10 +166,18 @@ class Survey:
         """
         What the index says of C{object_ids} is not, or no longer, so.
         """
-        if object_ids:
-            unfinished = [each for each in object_ids if isinstance(self._inventory.take(each), Partial)]
-            await self._disk.unlink_partial(unfinished)
-            await self._ledger.delete(object_ids)
+        if not object_ids:
+            return
+        unfinished = []
+        for object_id in object_ids:
+            item = self._inventory.take(object_id)
+            if item is not None:
+                # It may have been opened, and gone since.
+                self._departures.hold_while_read(object_id, item.occupied)
+            if isinstance(item, Partial):
+                unfinished.append(object_id)
+        await self._disk.unlink_partial(unfinished)
+        await self._ledger.delete(object_ids)
 
     def _take(self, told: Told) -> None:
         for use in told.uses:

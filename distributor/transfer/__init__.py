@@ -10,9 +10,11 @@ from distributor.transfer.downloads import Downloads
 from distributor.transfer.passage import HashLine, Passage, feed
 from distributor.transfer.progress import Progress
 from distributor.transfer.reader import DownloadReader, IDownloadReader
+from distributor.transfer.verification import Checked, Verification, adopt
 
 __all__ = [
     "Backlog",
+    "Checked",
     "Download",
     "DownloadReader",
     "Downloads",
@@ -20,5 +22,7 @@ __all__ = [
     "IDownloadReader",
     "Passage",
     "Progress",
+    "Verification",
+    "adopt",
     "feed",
 ]

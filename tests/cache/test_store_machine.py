@@ -151,6 +151,31 @@ class StoreMachine(RuleBasedStateMachine):
         removed = self.case.done(self.store.remove(object_id))
         assert removed == (there and object_id not in self.allocations)
 
+    @rule(object_id=ids)
+    def confirm(self, object_id: str) -> None:
+        """
+        A file that was left here has been found right, where it is.
+        """
+        size = size_of(object_id)
+        expected = self.store.unverified.get(object_id) == size
+        assert self.case.done(self.store.confirm(data_object(object_id, size), None)) == expected
+        if expected:
+            self.complete.add(object_id)
+
+    @rule(object_ids=st.sets(ids), limit=st.integers(0, 3))
+    def clean_up(self, object_ids: set[str], limit: int) -> None:
+        """
+        Objects turn out to be other nodes' to distribute, some of which go now.
+        """
+        unverified = dict(self.store.unverified)
+        self.store.disown(object_ids)
+        before = set(self.store.object_ids())
+        assert self.case.done(self.store.clean_up(limit)) <= limit
+        gone = before - set(self.store.object_ids())
+        read = {object_id for object_id, _ in self.readers}
+        assert len(gone) <= limit and not gone & (unverified.keys() | read), gone
+        self.store.own(object_ids)
+
     @rule()
     def flush(self) -> None:
         self.case.done(self.store.flush())

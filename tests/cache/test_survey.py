@@ -97,7 +97,7 @@ class SurveyTests(SurveyCase):
         reader = self.successResultOf(opening)
         self.assertEqual(os.pread(reader.fd, 999, 0), payload("2", 100))
         reader.close()
-        self.assertEqual(self.jobs.names, ["read", "close"])
+        self.assertEqual(self.jobs.names, ["read"])
         self.jobs.run_all()
         self.assertEqual(store.object_count, 2)
         self.ran(self.jobs, store.stop())
@@ -139,6 +139,25 @@ class SurveyTests(SurveyCase):
         self.assertEqual((store.used, store.object_count), (100, 1))
         self.ran(self.jobs, store.stop())
         self.assertEqual([row.id for row in self.rows()], ["2"])
+
+    def test_a_file_that_goes_while_it_is_read(self) -> None:
+        """
+        Who reads a file that somebody else deletes reads on, and it takes its space until then; a new one may come.
+        """
+        self.leave("1")
+        store = self.held(capacity=150)
+        opening = self.later(store.open("1"))
+        self.jobs.run("_open")
+        reader = self.successResultOf(opening)
+        (self.assets / "1").unlink()
+        self.jobs.run_all()
+        self.assertEqual((store.get("1"), store.used), (None, 100))
+        self.failureResultOf(self.later(store.allocate(data_object("1", 100))), NoRoom)
+        reader.close()
+        self.assertEqual(store.used, 0)
+        self.ran(self.jobs, self.fetch(store, data_object("1", 100)))
+        self.assertEqual(self.files(self.assets), {"1": 100})
+        self.ran(self.jobs, store.stop())
 
     def test_a_file_that_is_another(self) -> None:
         """

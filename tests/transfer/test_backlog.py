@@ -4,6 +4,7 @@ Tests for L{distributor.transfer.backlog}: what a node does for nobody after its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import evolve
@@ -15,16 +16,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from distributor.cache import Store
 from distributor.devnet import Cut, Ending, Fault
 from distributor.model import (
+    ByteRange,
     CatalogueUnavailable,
     DistributorError,
     Listing,
     ObjectNotDistributed,
     ObjectNotFound,
+    Overloaded,
 )
 from distributor.observe import Sparse
-from distributor.transfer import Backlog, Downloads
-from distributor.transfer.disk_writer import READ_BACK
+from distributor.transfer import Backlog, DownloadReader, Downloads
 from distributor.transfer.filling import UNATTENDED_RATE
+from distributor.transfer.patience import FIRST_DELAY_S, LONGEST_DELAY_S
+from distributor.transfer.verification import STEP
 from tests.stored import in_thread, started_store
 from tests.upstream import Upstream, payload
 
@@ -93,7 +97,7 @@ class BacklogTests(SynchronousTestCase):
         Start a node, and let it catch up as far as it does by itself.
         """
         self.store, self.downloads = self.open()
-        done = Deferred.fromCoroutine(Backlog(self.store, self.downloads, self.lookup).run())
+        done = Deferred.fromCoroutine(Backlog(self.store, self.downloads, self.lookup, self.clock, in_thread).run())
         self.flush()
         return done
 
@@ -181,26 +185,28 @@ class BacklogTests(SynchronousTestCase):
         """
         An object that takes five steps to verify.
         """
-        self.upstream = Upstream(self, self.clock, payload(4 * READ_BACK + 1))
+        self.upstream = Upstream(self, self.clock, payload(4 * STEP + 1))
         [self.node] = self.upstream.nodes
         self.node.files["1"] = self.node.files["2"] = self.node.files["7"]
 
     def test_takes_its_time(self) -> None:
         """
-        Verifying is no faster than the rate for what nobody waits for, and one file after another.
+        Verifying is no faster than the rate for what nobody waits for, and one file after another. It is no download.
         """
         self.large()
         for object_id in "12":
             self.adopt(object_id, self.upstream.content)
+        began_at = self.clock.seconds()
         done = self.start()
-        seen = []
+        seen = set()
         while not done.called:
-            self.assertLessEqual(len(self.downloads), 1)
-            seen.append(sum(self.store.get(each) is not None for each in "12"))
-            self.clock.advance(READ_BACK / UNATTENDED_RATE)
-            self.flush()
-        self.assertEqual(seen, [0, 0, 0, 0, 1, 1, 1, 1])
-        self.assertEqual(self.asked(), [])
+            self.assertEqual(len(self.downloads), 0)
+            seen.add(sum(self.store.get(each) is not None for each in "12"))
+            self.clock.advance(STEP / UNATTENDED_RATE / 4)
+        took_s = self.clock.seconds() - began_at
+        late_s = took_s - 2 * len(self.upstream.content) / UNATTENDED_RATE
+        self.assertTrue(0 <= late_s < STEP / UNATTENDED_RATE, late_s)
+        self.assertEqual((seen, self.asked()), ({0, 1}, []))
         self.stop()
 
     def test_stopped_while_it_verifies(self) -> None:
@@ -214,27 +220,29 @@ class BacklogTests(SynchronousTestCase):
         self.failureResultOf(done, CancelledError)
         self.stop()
         again = self.start()
-        self.clock.pump([READ_BACK / UNATTENDED_RATE] * 5)
-        self.flush()
+        self.clock.pump([STEP / UNATTENDED_RATE] * 5)
         self.successResultOf(again)
         self.assertIsNotNone(self.store.get("1"))
         self.assertEqual(self.asked(), [])
         self.stop()
 
-    def test_a_reader_joins(self) -> None:
+    def test_a_reader_overtakes(self) -> None:
         """
         For a reader, the file that is being verified is read as fast as can be.
         """
         self.large()
         self.adopt("1", self.upstream.content)
         done = self.start()
-        download = self.downloads.get("1")
-        assert download is not None
-        reader = download.reader()
-        self.flush()
-        self.successResultOf(done)
+        reader = self.downloads.start(self.listing("1"), (ByteRange(0, len(self.upstream.content)),))
+        for _ in range(10):
+            self.upstream.flush(20)
+        self.assertNoResult(done)
         self.assertEqual(reader.available(0), len(self.upstream.content))
         reader.close()
+        self.clock.advance(STEP / UNATTENDED_RATE)
+        self.successResultOf(done)
+        self.assertIsNotNone(self.store.get("1"))
+        self.assertEqual(self.asked(), [])
         self.stop()
 
     def test_a_request_was_first(self) -> None:
@@ -250,7 +258,7 @@ class BacklogTests(SynchronousTestCase):
 
         for finished in (False, True):
             self.store, self.downloads = self.open()
-            done = Deferred.fromCoroutine(Backlog(self.store, self.downloads, slow).run())
+            done = Deferred.fromCoroutine(Backlog(self.store, self.downloads, slow, self.clock, in_thread).run())
             self.downloads.start(self.listing("1"), ()).close()
             if finished:
                 self.flush()
@@ -277,16 +285,48 @@ class BacklogTests(SynchronousTestCase):
 
     def test_catalogue_away(self) -> None:
         """
-        Without a catalogue nothing is lost, and the next start finds it.
+        Without a catalogue it waits for it, longer each time, and then does all of it.
         """
-        self.adopt("1")
-        self.interrupt("2", read=True)
-        self.unknown = {each: CatalogueUnavailable() for each in "12"}
-        self.successResultOf(self.start())
-        self.stop()
-        self.unknown.clear()
-        self.successResultOf(self.start())
-        self.assertEqual([self.store.get(each) is not None for each in "12"], [True, True])
+        for object_id, read in (("1", False), ("2", True)):
+            self.adopt("1")
+            if read:
+                self.interrupt(object_id, read=True)
+            self.unknown = {each: CatalogueUnavailable() for each in "12"}
+            self.lookups.clear()
+            done = self.start()
+            self.clock.advance(FIRST_DELAY_S)
+            self.assertEqual(self.lookups, [object_id] * 2)
+            self.clock.advance(FIRST_DELAY_S)
+            self.assertEqual(self.lookups, [object_id] * 2)
+            self.unknown.clear()
+            self.clock.advance(FIRST_DELAY_S)
+            self.flush()
+            self.successResultOf(done)
+            self.assertIsNotNone(self.store.get(object_id))
+            self.stop()
+
+    def test_too_much_to_do(self) -> None:
+        """
+        Where too many downloads wait already, it comes later.
+        """
+        self.interrupt("1", read=True)
+        start, refused = Downloads.start, 2
+
+        def refuse(downloads: Downloads, listing: Listing, ranges: Sequence[ByteRange]) -> DownloadReader:
+            nonlocal refused
+            if refused:
+                refused -= 1
+                raise Overloaded("too many")
+            return start(downloads, listing, ranges)
+
+        self.patch(Downloads, "start", refuse)
+        done = self.start()
+        self.clock.advance(LONGEST_DELAY_S)
+        self.assertNoResult(done)
+        self.clock.advance(LONGEST_DELAY_S)
+        self.flush()
+        self.successResultOf(done)
+        self.assertIsNotNone(self.store.get("1"))
         self.stop()
 
     def test_storage_nodes_away(self) -> None:
