@@ -76,9 +76,12 @@ def room_of(name: str) -> str | None:
     The room that a full name belongs to; L{None} if it is not ours, or is the root package or its version.
     """
     parts = name.split(".")
-    if parts[0] != "distributor" or len(parts) == 1 or parts[1].startswith("__"):
+    if parts[0] != "distributor" or len(parts) == 1:
         return None
-    return parts[1]
+    if parts[1] == "__main__":
+        # The same command line, where its console script is not installed.
+        return CLI
+    return None if parts[1].startswith("__") else parts[1]
 
 
 def may_import(importer: str, imported: str) -> bool:
@@ -215,6 +218,8 @@ class CheckerTests(SynchronousTestCase):
             self.assert_found("distributor.cli.main", f"from distributor.{room} import part")
         for room in (*ROOMS, DEVNET):
             self.assert_found(f"distributor.{room}.part", "from distributor.cli import main")
+        self.assert_fine("distributor.__main__", "from distributor.cli import main")
+        self.assert_found("distributor.__main__", "from distributor.tap import Options")
 
     def test_a_new_room(self) -> None:
         """
