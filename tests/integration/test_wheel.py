@@ -79,7 +79,7 @@ class WheelTests(SynchronousTestCase):
     def test_installs(self) -> None:
         """
         In an empty environment it brings along what it needs, at versions that the lock allows, and twistd finds both
-        plugins; the removal takes nothing of Twisted with it.
+        plugins, and a shell the operator's command; the removal takes nothing of Twisted with it.
         """
         python = self.directory / "venv" / "bin" / "python"
         twistd = python.with_name("twistd")
@@ -91,7 +91,11 @@ class WheelTests(SynchronousTestCase):
         self.assertIn("storage-node", plugins)
         self.assertIn("--config", run(twistd, "distributor", "--help", directory=self.directory))
         self.assertIn("--media", run(twistd, "storage-node", "--help", directory=self.directory))
+        operator = python.with_name("distributor")
+        self.assertIn("storage-nodes", run(operator, "--help", directory=self.directory))
+        self.assertIn("--watch", run(python, "-m", "distributor", "downloads", "--help", directory=self.directory))
         shown = run(python, "-c", "import distributor; print(distributor.__file__)", directory=self.directory)
         self.assertTrue(shown.startswith(str(python.parents[1])), shown)
         run(*pip, "uninstall", "--yes", "distributor", directory=self.directory)
         self.assertNotIn("storage-node", run(twistd, "--help", directory=self.directory))
+        self.assertFalse(operator.exists())
