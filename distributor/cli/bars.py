@@ -195,7 +195,7 @@ def of_verification(answer: Answer) -> Bar:
     How far a scrub is, by bytes: objects differ too much.
     """
     done, total = words.number(answer.get("bytes")) or 0.0, words.number(answer.get("totalBytes")) or 0.0
-    checked, all, bad = answer.get("checked"), answer.get("total"), len(views.rows(answer, "bad"))
+    checked, all, bad = answer.get("checked"), answer.get("total"), views.bad_count(answer)
     said = f"{words.count(checked)} of {words.count(all)} objects"
     if answer.get("secondsLeft") is not None:
         said += f", {words.duration(answer.get('secondsLeft'))} left"

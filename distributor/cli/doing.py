@@ -120,7 +120,7 @@ def verify(conversation: Conversation, rate: int | None, wait: bool, only: str |
             conversation.tell(stopped, lambda: views.verified(stopped))
             raise
     conversation.tell(answer, lambda: views.verified(answer))
-    if wait and (answer.get("state") != "done" or answer.get("bad")):
+    if wait and (answer.get("state") != "done" or views.bad_count(answer)):
         raise click.exceptions.Exit(1)
 
 

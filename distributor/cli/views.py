@@ -322,15 +322,24 @@ def prefetched(answer: Answer) -> RenderableType:
     return Group(*lines)
 
 
+def bad_count(answer: Answer) -> int:
+    """
+    How many bad objects a scrub has found: a node lists only so many of them.
+    """
+    counted = words.number(answer.get("badCount"))
+    return len(rows(answer, "bad")) if counted is None else int(counted)
+
+
 def verified(answer: Answer) -> RenderableType:
     """
     How far a scrub is, and what it has found.
     """
-    bad = rows(answer, "bad")
     checked, total = words.count(answer.get("checked")), words.count(answer.get("total"))
     amounts = f"{words.size(answer.get('bytes'))} of {words.size(answer.get('totalBytes'))}"
-    lines = [Text(f"{words.text(answer.get('state'))}: {checked} of {total} objects, {amounts}, {len(bad)} bad")]
-    for row in bad:
+    lines = [
+        Text(f"{words.text(answer.get('state'))}: {checked} of {total} objects, {amounts}, {bad_count(answer)} bad")
+    ]
+    for row in rows(answer, "bad"):
         what = "removed" if row.get("removed") is True else "not removed"
         lines.append(
             Text(

@@ -199,6 +199,12 @@ class ViewsTests(SynchronousTestCase):
             ],
         )
 
+    def test_more_bad_objects_than_are_listed(self) -> None:
+        """
+        They are counted as the node counts them.
+        """
+        self.assertIn(", 1234 bad\n", drawn(views.verified({**samples.VERIFIED, "badCount": 1234})))
+
 
 class ExplanationTests(SynchronousTestCase):
     """
