@@ -6,7 +6,8 @@ May import C{delivery}, C{transfer}, C{cache}, C{sources}, C{catalogue}, C{obser
 
 from distributor.node.node import Catalogue, Node
 from distributor.node.opened import Found, Opened, Supply
+from distributor.node.ownership import Ownership
 from distributor.node.passages import Passages
 from distributor.node.shelf import Shelf
 
-__all__ = ["Catalogue", "Found", "Node", "Opened", "Passages", "Shelf", "Supply"]
+__all__ = ["Catalogue", "Found", "Node", "Opened", "Ownership", "Passages", "Shelf", "Supply"]

@@ -4,13 +4,13 @@ What a request is answered from: the store, else a download in progress, else th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Protocol as TypingProtocol
 
 from attrs import evolve
 from twisted.internet.interfaces import IReactorTime
 
-from distributor.cache import Store
+from distributor.cache import Entry, Store
 from distributor.model import (
     ByteRange,
     CacheState,
@@ -59,12 +59,14 @@ class Node(Shelf):
         largest_cached: int | None,
         patience_s: float,
         most_passages: int,
+        departed: Container[str] = (),
     ) -> None:
         """
         @param trouble: where a failing disk is told of.
         @param largest_cached: larger objects are passed through; in bytes.
         @param patience_s: for how long a reader waits for its first byte.
         @param most_passages: how many answers may be passed through at once.
+        @param departed: the ids of objects on the disk that are other nodes' by now.
         """
         super().__init__(store, in_thread, trouble, largest_cached)
         self._store = store
@@ -72,6 +74,13 @@ class Node(Shelf):
         self._catalogue = catalogue
         self._passages = Passages(storage_nodes, clock, in_thread, patience_s, most_passages)
         self._clock = clock
+        self._departed = departed
+
+    def stored(self, object_id: str) -> Entry | None:
+        """
+        A complete object, to be served from the disk.
+        """
+        return None if object_id in self._departed else super().stored(object_id)
 
     async def find(self, object_id: str) -> Found:
         """

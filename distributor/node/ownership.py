@@ -45,6 +45,12 @@ class Ownership:
         self._again = False
         self.departed: set[str] = set()
 
+    def __contains__(self, object_id: object) -> bool:
+        """
+        Whether an object has left.
+        """
+        return object_id in self.departed
+
     def review(self) -> None:
         """
         Judge all anew, soon.

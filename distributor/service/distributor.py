@@ -4,8 +4,9 @@ The node as a service: its start, its chores and its end.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,28 +15,35 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from distributor import __version__
-from distributor.catalogue import Manifest
-from distributor.config import Config, Directories
-from distributor.model import DistributorError
+from distributor.catalogue import Manifest, QueryNodeCatalogue
+from distributor.config import Config, Directories, effective
+from distributor.model import DiskFailed, DistributorError
 from distributor.observe import AccessLog
 from distributor.observe.systemd import READY, RELOADING, STOPPING, notify
+from distributor.operations import Door, DoorState, Operations, progress_shown
 from distributor.service.chores import Chores
 from distributor.service.front_door import FrontDoor
 from distributor.service.parts import Parts
 from distributor.service.trouble import why
-from distributor.transfer import Progress
 from distributor.web.asset import Assets
+from distributor.web.errors import ApiError
 from distributor.web.fast.hits import Hits
 from distributor.web.forwarded import Proxies
 from distributor.web.public_api import PublicApi
 from distributor.web.site import PublicSite
 from distributor.workers import Crew, Shared
 
+if TYPE_CHECKING:
+    from distributor.observe.metrics import Metrics, Standing
+
 #: How far access marks may be behind; they only decide what is evicted first.
 _FLUSH_EVERY_S = 10.0
 
 #: An idle connection of a client is closed after this.
 _IDLE_S = 60
+
+#: How many objects that are other nodes' by now are deleted at a time.
+_CLEANED = 100
 
 #: Often enough to see that something moves.
 _TELL_EVERY_S = 3.0
@@ -57,7 +65,7 @@ class Distributor(Service):
         reactor: Any,
         config: Config,
         directories: Directories,
-        read_manifest: Callable[[], Manifest],
+        read_manifest: Callable[[], Manifest] | None,
         endpoints: Sequence[IStreamServerEndpoint],
         page: Callable[[str], str],
         page_policy: str,
@@ -69,7 +77,7 @@ class Distributor(Service):
         at_terminal: bool = False,
     ) -> None:
         """
-        @param read_manifest: reads the catalogue; may block.
+        @param read_manifest: reads the catalogue, where that is a file; may block.
         @param endpoints: where the public API listens.
         @param page: what C{GET /} shows, made from the origin under which the visitor knows this node.
         @param announce: is told once the node serves.
@@ -85,31 +93,102 @@ class Distributor(Service):
         self._announce = announce
         self._give_up = give_up
         self._starting: Deferred[None] | None = None
-        self._serving = False
 
-        self._parts = Parts(reactor, config, directories, read_manifest)
+        self._parts = Parts(reactor, config, directories, read_manifest, lambda ids: self._crew.moved(ids))
         self._store = self._parts.store
         self._downloads = self._parts.downloads
         self._catching_up: Deferred[None] | None = None
         self._door = FrontDoor(reactor, endpoints, config.limits.max_inbound_connections)
         proxies = Proxies(config.public_api.trusted_proxies)
         api = PublicApi(
-            Assets(self._parts.node, self._door.gate, reactor, proxies),
+            Assets(self._parts.node, self._door.gate, reactor, proxies, self._parts.tally),
             self._status,
             self._buckets,
             self._progress if config.public_api.show_downloads else None,
-            lambda: self._serving,
+            lambda: self._state.state is DoorState.OPEN,
             page,
             page_policy,
+            self._metrics if config.public_api.metrics else None,
         )
         self._access = AccessLog(reactor, Logger("distributor.access"))
-        hits = Hits(self._parts.node, self._door.gate, reactor, self._access, proxies)
+        hits = Hits(self._parts.node, self._door.gate, reactor, self._access, proxies, self._parts.tally)
         self._site = PublicSite(api, hits, timeout=_IDLE_S, reactor=reactor)
         self._at_terminal = at_terminal
         self._chores = Chores(reactor)
-        facts = {"status": self._status, "buckets": self._buckets, "downloads": self._progress}
-        shared = Shared(self._parts.node, self._store, facts, lambda fault: None, lambda counts: None)
+        self._metrics_text: Metrics | None = None
+        facts = {
+            "status": self._status,
+            "buckets": self._buckets,
+            "downloads": self._progress,
+            "metrics": self._metrics_shown,
+        }
+        shared = Shared(self._parts.node, self._store, facts, self._parts.report, self._parts.tally.add)
         self._crew = Crew(reactor, config.workers - 1, worker_command, shared)
+        self._state = Door(_Doors(self._door, self._crew))
+        self._operations = self._back_door = None
+        if config.operator_api is not None:
+            self._operations = self._make_operations(directories)
+            # Imported only now: it takes a tenth of a second, and most nodes have none.
+            from distributor.service.back_door import BackDoor
+
+            try:
+                self._back_door = BackDoor(reactor, config.operator_api, self._operations, self._make_metrics())
+            except ValueError as error:
+                raise DistributorError(f"operatorApi.hmacSecret: {error}") from None
+
+    def _make_operations(self, directories: Directories) -> Operations:
+        parts = self._parts
+        return Operations(
+            door=self._state,
+            store=self._store,
+            downloads=self._downloads,
+            node=parts.node,
+            catalogue=parts.catalogue,
+            scope=parts.catalogue,
+            storage_nodes=parts.storage_nodes.standings,
+            settings=effective(self._config, directories),
+            status=self._status,
+            buckets=self._buckets,
+            shutdown=self._reactor.stop,
+            clock=self._reactor,
+            in_thread=parts.threads.disk,
+        )
+
+    def _make_metrics(self) -> Metrics:
+        if self._metrics_text is None:
+            from distributor.observe.metrics import Metrics
+
+            self._metrics_text = Metrics(self._parts.tally, self._standing, __version__)
+        return self._metrics_text
+
+    def _metrics(self) -> tuple[str, bytes]:
+        metrics = self._make_metrics()
+        return metrics.content_type, metrics.text()
+
+    def _metrics_shown(self) -> tuple[str, str]:
+        type, text = self._metrics()
+        return type, text.decode("utf-8")
+
+    def _standing(self) -> Standing:
+        from distributor.observe.metrics import Standing
+
+        downloads = list(self._downloads)
+        queued = sum(download.progress().state == "queued" for download in downloads)
+        catalogue = self._parts.catalogue.status()
+        return Standing(
+            store_used=self._store.used,
+            store_reserved=self._store.reserved,
+            store_limit=self._store.capacity,
+            objects=self._store.object_count,
+            downloads_running=len(downloads) - queued,
+            downloads_queued=queued,
+            readers=sum(download.reader_count for download in downloads),
+            answering=len(self._door.gate),
+            connections=len(self._site.channels),
+            uptime_s=self._reactor.seconds() - self._started_at,
+            catalogue_up=catalogue["lastError"] is None if "lastError" in catalogue else None,
+            breakers=Counter(str(node["breaker"]) for node in self._parts.storage_nodes.standings.ranking()),
+        )
 
     # What the API shows.
 
@@ -122,17 +201,19 @@ class Distributor(Service):
             "uptime": int(self._reactor.seconds() - self._started_at),
             "downloadsInProgress": len(self._downloads),
             "version": __version__,
+            **({"queryNodeStatus": status} if "url" in (status := self._parts.catalogue.status()) else {}),
         }
 
     def _buckets(self) -> dict[str, object]:
-        if self._config.buckets is not None:
-            return {"bucketIds": list(self._config.buckets)}
-        if self._config.worker_id is not None:
-            return {"allByWorkerId": self._config.worker_id}
+        selection = self._parts.catalogue.selection
+        if selection.buckets is not None:
+            return {"bucketIds": list(selection.buckets)}
+        if selection.worker_id is not None:
+            return {"allByWorkerId": selection.worker_id}
         return {"bucketIds": list(self._parts.catalogue.bucket_ids)}
 
     def _progress(self) -> dict[str, object]:
-        return {"downloads": [_camel_case(download.progress()) for download in self._downloads]}
+        return {"downloads": [progress_shown(download.progress()) for download in self._downloads]}
 
     def _tell_progress(self) -> None:
         for download in list(self._downloads)[:_MOST_TOLD]:
@@ -148,6 +229,9 @@ class Distributor(Service):
         """
         self._started_at = self._reactor.seconds()
         self._door.listen(self._site)
+        if self._back_door is not None:
+            for port in self._back_door.listen():
+                self._log.info("The operator's API is at {address}", address=port.getHost())
 
     def startService(self) -> None:
         """
@@ -165,14 +249,22 @@ class Distributor(Service):
         if not self.running:
             return
         self._chores.every(_FLUSH_EVERY_S, "writing access marks", self._store.flush)
-        every_s = self._config.intervals.check_storage_node_response_times_s
-        self._chores.every(every_s, "checking storage nodes", self._parts.version_checks.check)
+        intervals, chores = self._config.intervals, self._chores
+        every_s = intervals.check_storage_node_response_times_s
+        chores.every(every_s, "checking storage nodes", self._parts.version_checks.check)
+        chores.every(intervals.save_cache_state_s, "saving for Argus", lambda: self._store.save_for_argus(due=True))
+        chores.every(
+            intervals.cache_cleanup_s, "deleting what others distribute", lambda: self._store.clean_up(_CLEANED)
+        )
         if self._at_terminal:
             self._chores.every(_TELL_EVERY_S, "telling of downloads", self._tell_progress)
-        self._door.open()
+        if isinstance(self._parts.catalogue, QueryNodeCatalogue):
+            self._parts.catalogue.start(self._store.object_ids())
+        else:
+            self._parts.ownership.review()
+        self._state.ready()
         # Only streams of TCP, whose ports are descriptors, have workers.
         self._crew.start([cast(Any, port).fileno() for port in self._door.ports if self._config.workers > 1])
-        self._serving = True
         notify(READY, self._environ)
         self._announce(self._door.ports)
         self._catching_up = Deferred.fromCoroutine(self._parts.backlog.run())
@@ -190,12 +282,13 @@ class Distributor(Service):
 
     async def _reload(self) -> None:
         notify(RELOADING, self._environ)
-        await self._parts.catalogue.reload()
+        catalogue = self._parts.catalogue
+        await (catalogue.refresh() if isinstance(catalogue, QueryNodeCatalogue) else catalogue.reload())
         notify(READY, self._environ)
 
     def reload(self) -> None:
         """
-        Read again what can change while the node runs: the manifest.
+        Read again what can change while the node runs: the manifest, or what the query node says.
         """
         Deferred.fromCoroutine(self._reload()).addErrback(lambda failure: self._log.failure("reloading", failure))
 
@@ -219,7 +312,7 @@ class Distributor(Service):
 
     async def _stop(self) -> None:
         notify(STOPPING, self._environ)
-        self._serving = False
+        self._state.shut()
         patience_s = self._config.limits.drain_timeout_s
         if self._crew.pids:
             # They are cut without another word.
@@ -232,22 +325,38 @@ class Distributor(Service):
             await self._starting
         if self._catching_up is not None:
             self._catching_up.cancel()
+        if self._operations is not None:
+            await self._operations.stop()
+        if self._back_door is not None:
+            await self._back_door.close()
+        self._parts.ownership.stop()
+        if isinstance(self._parts.catalogue, QueryNodeCatalogue):
+            await self._parts.catalogue.stop()
         await self._downloads.stop()
         self._chores.stop()
         self._parts.version_checks.stop()
+        try:
+            await self._store.save_for_argus()
+        except DiskFailed as error:
+            self._log.error("cache.json is not written: {error}", error=error)
         await self._store.stop()
         await self._parts.connections.close()
         self._parts.threads.stop()
 
 
-def _camel_case(progress: Progress) -> dict[str, object]:
-    return {
-        "objectId": progress.id,
-        "state": progress.state,
-        "size": progress.size,
-        "present": progress.present,
-        "bytesPerSecond": round(progress.rate),
-        "readers": progress.readers,
-        "storageNodes": list(progress.sources),
-        "secondsLeft": None if progress.seconds_left is None else round(progress.seconds_left, 1),
-    }
+class _Doors:
+    """
+    The ways in of all processes, as one.
+    """
+
+    def __init__(self, door: FrontDoor, crew: Crew) -> None:
+        self._door = door
+        self._crew = crew
+
+    def open(self) -> None:
+        self._door.open()
+        self._crew.admit()
+
+    def close(self, reason: ApiError) -> None:
+        self._door.shut(reason)
+        self._crew.admit(reason.type)

@@ -18,6 +18,7 @@ from distributor import __version__
 from distributor.config import Config, Directories
 from distributor.node import Passages
 from distributor.observe import AccessLog, Sparse
+from distributor.observe.tally import Tally
 from distributor.service.chores import Chores
 from distributor.service.front_door import FrontDoor
 from distributor.service.parts import Threads
@@ -75,7 +76,8 @@ class WorkerService(Service):
         self._threads = Threads(reactor)
         in_thread = self._threads.disk
         self._connections = Connections(reactor, timeout_s, allow_private=config.sources.allow_private_addresses)
-        self._worker = Worker(Mirror(directories.assets, in_thread), self, dict)
+        self._tally = Tally()
+        self._worker = Worker(Mirror(directories.assets, in_thread), self, self._tally.take)
         storage_nodes = StorageNodes(
             self._connections.agents,
             reactor,
@@ -83,6 +85,7 @@ class WorkerService(Service):
             timeout_s,
             limits.max_concurrent_outbound_connections,
             report=self._worker.fault,
+            tally=self._tally,
         )
         passages = Passages(
             storage_nodes,
@@ -102,18 +105,25 @@ class WorkerService(Service):
         self._door = FrontDoor(reactor, endpoints, limits.max_inbound_connections)
         proxies = Proxies(config.public_api.trusted_proxies)
         api = PublicApi(
-            Assets(node, self._door.gate, reactor, proxies),
+            Assets(node, self._door.gate, reactor, proxies, self._tally),
             lambda: self._about("status"),
             lambda: self._about("buckets"),
             (lambda: self._about("downloads")) if config.public_api.show_downloads else None,
             lambda: self._serving,
             page,
             page_policy,
+            self._metrics if config.public_api.metrics else None,
         )
         self._access = AccessLog(reactor, Logger("distributor.access"))
-        hits = Hits(node, self._door.gate, reactor, self._access, proxies)
+        hits = Hits(node, self._door.gate, reactor, self._access, proxies, self._tally)
         self._site = PublicSite(api, hits, timeout=_IDLE_S, reactor=reactor)
         self._chores = Chores(reactor)
+
+    async def _metrics(self) -> tuple[str, bytes]:
+        told = await self._worker.about("metrics")
+        assert isinstance(told, list)
+        media_type, text = told
+        return media_type, text.encode("utf-8")
 
     async def _about(self, what: str) -> Mapping[str, object]:
         told = await self._worker.about(what)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.client import ResponseNeverReceived
@@ -16,6 +16,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
 from distributor.model import ByteRange, ContentHash, DataObject, Fault, FaultKind, StorageNode
+from distributor.observe.tally import Tally
 from distributor.sources.answer import Body, Discard, SourceError, WrongLength, checked, media_type
 from distributor.sources.endpoint import BadEndpoint, base_url
 from distributor.sources.public import NotPublic
@@ -55,6 +56,7 @@ class StorageNodes:
         timeout_s: float,
         at_once: int,
         report: Callable[[Fault], None] = lambda fault: None,
+        tally: Tally | None = None,
     ) -> None:
         """
         @param agents: what makes the requests; they own the connections.
@@ -62,6 +64,7 @@ class StorageNodes:
         @param timeout_s: for how long a node may be silent.
         @param at_once: how many requests may be on their way, or being answered.
         @param report: is given the evidence against nodes whose bytes are wrong.
+        @param tally: where requests, and the bytes that come, are counted.
         """
         self._agents = agents
         self._clock = clock
@@ -69,6 +72,7 @@ class StorageNodes:
         self._places = DeferredSemaphore(at_once)
         self._spare = max(1, at_once // _SPARE)
         self._report = report
+        self.tally = Tally() if tally is None else tally
         self.standings = Standings(clock, timeout_s)
         self.timeout_s = timeout_s
 
@@ -135,6 +139,21 @@ class StorageNodes:
 
         @raise SourceError: it cannot be reached, did not answer in time, or its answer is not usable.
         """
+        outcome = "failed"
+        try:
+            body = await self._fetch(node, object_id, size, wanted)
+            outcome = "answered"
+        except SourceError as error:
+            outcome = "timed out" if error.timed_out else "refused"
+            raise
+        except CancelledError:
+            outcome = "given up"
+            raise
+        finally:
+            self.tally.storage_requests[outcome] += 1
+        return body
+
+    async def _fetch(self, node: StorageNode, object_id: str, size: int, wanted: ByteRange) -> Body:
         whole = wanted == ByteRange(0, size)
         response = await self.get(node, f"files/{object_id}", None if whole else wanted)
         try:

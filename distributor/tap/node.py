@@ -10,7 +10,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -68,24 +69,18 @@ def _node(reactor: Any, options: Options) -> IService:
     config, path, demo = configured(options)
     services = Services("distributor", _log_to(reactor, options, config.logs))
     entries: list[PageEntry] = []
+    read: Callable[[], Manifest] | None
     if demo:
         storage_node = DemoStorageNode(reactor)
         storage_node.setServiceParent(services)  # type: ignore[no-untyped-call]
         written = json.dumps(storage_node.manifest())
         entries = _entries()
 
-        def read() -> Manifest:
-            return parse_manifest(written, "the built-in library")
-
+        read = partial(parse_manifest, written, "the built-in library")
         _log.info("No configuration file: this is the standalone demo")
     else:
         listed_in = config.catalogue.manifest
-        if listed_in is None:
-            raise CannotStart("distributor: a query node cannot be asked yet: give catalogue.manifest")
-
-        def read() -> Manifest:
-            return load_manifest(listed_in)
-
+        read = None if listed_in is None else partial(load_manifest, listed_in)
         _log.info("Configuration: {path}", path=path or "the environment")
     for notice in config.notices:
         _log.warn("Configuration: {notice}", notice=notice)

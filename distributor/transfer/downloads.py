@@ -113,6 +113,10 @@ class Downloads:
         if isinstance(result, Failure):
             self._log.failure("download of object {id}", result, id=download.object.id)
             download.abandon(DistributorError("unexpected trouble"))
+        if download.error is None:
+            self._nodes.tally.downloads_finished += 1
+        else:
+            self._nodes.tally.downloads_failed += 1
         del self._downloads[download.object.id]
         self._next()
         for waiting in self._waiting_for_end.pop(download, ()):

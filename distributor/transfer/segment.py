@@ -175,6 +175,7 @@ class Segment(Protocol):
             self._broke(SourceError(f"{excess} bytes too many"))
             return
         self._rate.add(self._clock.seconds(), len(data))
+        self._nodes.tally.bytes_received += len(data)
         offset = self.position
         wanted = data[: self.stop_offset - offset]
         self.position += len(wanted)

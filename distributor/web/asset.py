@@ -17,6 +17,7 @@ from distributor.delivery import deliver
 from distributor.model import ByteRange, CacheState, DistributorError, ObjectNotFound, is_object_id
 from distributor.node import Found, Opened, Shelf
 from distributor.observe import ACCESS_FORMAT
+from distributor.observe.tally import Tally
 from distributor.web import errors
 from distributor.web.answer import Answer, Facts, answer, select
 from distributor.web.asset_request import AssetRequest, asset_request, field_value
@@ -52,7 +53,11 @@ class Assets:
     Answers requests for assets, from what the node has.
     """
 
-    def __init__(self, node: Shelf, gate: Gate, clock: IReactorTime, proxies: Proxies) -> None:
+    def __init__(self, node: Shelf, gate: Gate, clock: IReactorTime, proxies: Proxies, tally: Tally) -> None:
+        """
+        @param tally: where answers are counted.
+        """
+        self._tally = tally
         self._proxies = proxies
         self._node = node
         self._gate = gate
@@ -69,7 +74,7 @@ class Assets:
             request.uri.partition(b"?")[2],
             new_request_id,
         )
-        visit = _Visit(request, asked, self._node, self._clock, self._proxies)
+        visit = _Visit(request, asked, self._node, self._clock, self._proxies, self._tally)
         refusal = self._gate.enter(visit)
         if refusal is not None:
             request.responseHeaders.setRawHeaders("Connection", ["close"])
@@ -91,9 +96,12 @@ class _Visit:
     _log = Logger()
 
     def __init__(
-        self, request: Request, asked: AssetRequest, node: Shelf, clock: IReactorTime, proxies: Proxies
+        self, request: Request, asked: AssetRequest, node: Shelf, clock: IReactorTime, proxies: Proxies, tally: Tally
     ) -> None:
         self._proxies = proxies
+        self._tally = tally
+        self._cache: CacheState | None = None
+        self._head_after_s: float | None = None
         self._request = request
         self._asked = asked
         self._node = node
@@ -175,6 +183,7 @@ class _Visit:
             source_s=self._clock.seconds() - opened_at,
         )
         decided = answer(self._asked, facts, secrets.token_hex(16))
+        self._head_after_s = self._clock.seconds() - self._began
         write_head(self._request, decided.status, decided.headers)
         await deliver(self._request, decided.pieces, opened, self._node.in_thread)
 
@@ -189,6 +198,7 @@ class _Visit:
         stored: bool,
         source_s: float | None = None,
     ) -> Facts:
+        self._cache = cache
         return Facts(
             size=found.object.size,
             content_hash=found.object.content_hash,
@@ -221,3 +231,4 @@ class _Visit:
             seconds=self._clock.seconds() - self._began,
             request_id=self._asked.request_id,
         )
+        self._tally.answered(self._cache, self._request.code, self._request.sentLength, self._head_after_s)

@@ -65,6 +65,12 @@ class Gate:
             for waiter in waiting:
                 waiter.callback(None)
 
+    def __len__(self) -> int:
+        """
+        How many answers are in progress.
+        """
+        return len(self._inside)
+
     def close(self, reason: ApiError) -> None:
         """
         Let nobody in any more; those inside stay.

@@ -44,6 +44,7 @@ class PublicApi:
         ready: Callable[[], bool],
         page: Callable[[str], str],
         page_policy: str,
+        metrics: Callable[[], tuple[str, bytes] | Awaitable[tuple[str, bytes]]] | None = None,
     ) -> None:
         """
         @param status: what C{/status} says.
@@ -52,6 +53,7 @@ class PublicApi:
         @param ready: whether the node can serve.
         @param page: makes the HTML at C{/}, from the origin under which the visitor knows this node.
         @param page_policy: its C{Content-Security-Policy}.
+        @param metrics: what C{/metrics} says, and its media type; L{None} where that is nobody's business.
         """
         self._assets = assets
         self._status = status
@@ -60,6 +62,7 @@ class PublicApi:
         self._ready = ready
         self._page = page
         self._page_policy = page_policy
+        self._metrics = metrics
         self._openapi = resources.files("distributor.web").joinpath("openapi.json").read_bytes()
 
     @app.route(f"{BASE}/asset/<path:object_id>", methods=_READ)
@@ -87,6 +90,14 @@ class PublicApi:
     @app.route(f"{BASE}/openapi.json", methods=_READ)
     def openapi(self, request: Request) -> bytes:
         return _body(request, 200, "application/json", self._openapi)
+
+    @app.route("/metrics", methods=_READ)
+    async def metrics(self, request: Request) -> bytes:
+        if self._metrics is None:
+            return error_answer(request, errors.ROUTE_NOT_FOUND)
+        told = self._metrics()
+        type, text = told if isinstance(told, tuple) else await told
+        return _body(request, 200, type, text)
 
     @app.route("/healthz", methods=_READ)
     def healthz(self, request: Request) -> bytes:

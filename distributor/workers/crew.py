@@ -115,6 +115,13 @@ class Crew:
         for member in self._members:
             member.admit(refusal)
 
+    def moved(self, object_ids: Sequence[str]) -> None:
+        """
+        Whether these are to be answered from the disk has changed.
+        """
+        for member in self._members:
+            member.owner.moved(object_ids)
+
     @property
     def pids(self) -> list[int]:
         """

@@ -5,7 +5,7 @@ The owner's side of one worker.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import count, islice
 
 from attrs import frozen
@@ -110,6 +110,13 @@ class Owner(AMP):
 
     def _changed(self, object_id: str) -> None:
         self._changes[object_id] = None
+        self._tell()
+
+    def moved(self, object_ids: Iterable[str]) -> None:
+        """
+        Whether these are to be answered from the disk has changed.
+        """
+        self._changes.update(dict.fromkeys(object_ids))
         self._tell()
 
     def _tell(self) -> None:

@@ -21,6 +21,7 @@ from distributor.observe import Sparse
 from distributor.operations.parts import HeldState, Runs
 from distributor.transfer import DownloadReader, Downloads
 from distributor.transfer.filling import UNATTENDED_RATE
+from tests.cache.stores import all_rows
 from tests.stored import in_thread
 from tests.upstream import Upstream, payload
 
@@ -131,7 +132,7 @@ class OperatedStore:
     ) -> Sequence[HeldObject]:
         if self.trouble is not None:
             raise self.trouble
-        there = [*map(_held, await self._index.load()), *self.more.values()]
+        there = [*map(_held, await all_rows(self._index)), *self.more.values()]
         found = sorted((held for held in there if held.state in states), key=lambda held: int(held.object_id))
         return [held for held in found if after is None or int(held.object_id) > int(after)][:limit]
 

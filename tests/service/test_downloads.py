@@ -13,7 +13,7 @@ from attrs import evolve
 from twisted.logger import capturedLogs, formatEvent
 
 from distributor.config import Config
-from distributor.service.distributor import _camel_case
+from distributor.operations import progress_shown
 from distributor.transfer import Progress
 from distributor.web import errors
 from tests.service_in_memory import CAME, CONTENT, STALL, ServiceCase
@@ -101,8 +101,8 @@ class DownloadsTests(ServiceCase):
         """
         progress = Progress(id="7", state="", size=10, present=1, rate=1.5, readers=0, sources=(), seconds_left=6.04)
         for state in ("queued", "filling", "replacing", "verified", "ended"):
-            schema().validate({"downloads": [_camel_case(evolve(progress, state=state))]})
-        self.assertFalse(schema().is_valid({"downloads": [_camel_case(progress)]}))
+            schema().validate({"downloads": [progress_shown(evolve(progress, state=state))]})
+        self.assertFalse(schema().is_valid({"downloads": [progress_shown(progress)]}))
 
     def test_at_the_terminal(self) -> None:
         """

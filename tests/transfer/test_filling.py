@@ -18,7 +18,7 @@ from distributor.observe import Sparse
 from distributor.transfer import Download, DownloadReader
 from distributor.transfer.download import RECORD_EVERY_S
 from distributor.transfer.filling import HIGH_WATER, LOW_WATER
-from tests.cache.stores import Jobs, hash_of
+from tests.cache.stores import Jobs, all_rows, hash_of
 from tests.stored import in_thread, started_store
 from tests.transfer.arriving import Answer, ArrivingNodes
 from tests.upstream import payload
@@ -285,7 +285,7 @@ class RecordTests(FillingCase):
         """
         Of each object in the index: what there is of it, and how many read it.
         """
-        rows = self.successResultOf(Deferred.fromCoroutine(self.store._index.load()))
+        rows = self.successResultOf(Deferred.fromCoroutine(all_rows(self.store._index)))
         return [(row.id, row.extents, row.hits) for row in rows]
 
     def test_a_while_ago(self) -> None:

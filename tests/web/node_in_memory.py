@@ -23,6 +23,7 @@ from distributor.devnet import MediaFile
 from distributor.model import InThread, Listing, ObjectNotFound
 from distributor.node import Node
 from distributor.observe import AccessLog, Sparse
+from distributor.observe.tally import Tally
 from distributor.transfer import Downloads
 from distributor.web.asset import Assets
 from distributor.web.fast.hits import Hits
@@ -325,9 +326,10 @@ class NodeInMemory:
             most_passages=2,
         )
         self.gate = Gate(most_answers)
+        self.tally = Tally()
         self.ready = True
         self.api = PublicApi(
-            Assets(self.node, self.gate, self.clock, Proxies([])),
+            Assets(self.node, self.gate, self.clock, Proxies([]), self.tally),
             lambda: STATUS,
             lambda: BUCKETS,
             None,
@@ -336,7 +338,7 @@ class NodeInMemory:
             POLICY,
         )
         self.access = AccessLog(self.clock, Logger("distributor.access"))
-        self.hits = Hits(self.node, self.gate, self.clock, self.access, Proxies([])) if fast else None
+        self.hits = Hits(self.node, self.gate, self.clock, self.access, Proxies([]), self.tally) if fast else None
         self.site = PublicSite(self.api, self.hits, timeout=None, reactor=self.clock)
         self._visits: list[Visit] = []
         case.addCleanup(self._end)

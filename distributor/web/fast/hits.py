@@ -12,6 +12,7 @@ from twisted.web.http import datetimeToString
 
 from distributor.node import Shelf
 from distributor.observe import AccessLog
+from distributor.observe.tally import Tally
 from distributor.web.asset_request import asset_request
 from distributor.web.fast.head import plain_head
 from distributor.web.fast.prepared import Decided, Prepared
@@ -41,7 +42,9 @@ class Hits:
     @ivar scratch: where an answer is put together that has gone out before anything else happens.
     """
 
-    def __init__(self, node: Shelf, gate: Gate, clock: IReactorTime, access: AccessLog, proxies: Proxies) -> None:
+    def __init__(
+        self, node: Shelf, gate: Gate, clock: IReactorTime, access: AccessLog, proxies: Proxies, tally: Tally
+    ) -> None:
         self._prepared: dict[str, Prepared] = {}
         self._decided: dict[bytes, Decided] = {}
         self._second = 0
@@ -51,6 +54,7 @@ class Hits:
         self.clock = clock
         self.access = access
         self.proxies = proxies
+        self.tally = tally
         self.scratch = memoryview(bytearray(_LONGEST_HEAD + SMALL))
 
     def decide(self, data: bytes) -> Decided | None:

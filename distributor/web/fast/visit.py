@@ -15,7 +15,7 @@ from zope.interface import implementer
 from distributor.delivery.direct import drained, plain_connection, send_now, write_now
 from distributor.delivery.page_cache import ColdRead, probe, read_cached
 from distributor.delivery.pump import Pump, ReadingPump, SendfilePump
-from distributor.model import LARGEST_STEP, ByteRange, DiskFailed, DistributorError, IReader, NoRoom
+from distributor.model import LARGEST_STEP, ByteRange, CacheState, DiskFailed, DistributorError, IReader, NoRoom
 from distributor.web.asset import new_request_id
 from distributor.web.asset_request import request_id
 from distributor.web.channel import Channel
@@ -90,7 +90,10 @@ def note(channel: Channel, hits: Hits, decided: Decided, request_id: str, sent: 
     """
     plain = decided.plain
     client = hits.proxies.client(channel.peer, plain.fields.get("X-Forwarded-For"))
-    hits.access.note(client, plain.method, plain.target, decided.selection.status, sent, seconds, request_id)
+    status = decided.selection.status
+    # It has waited for nothing but the disk.
+    hits.tally.answered(CacheState.HIT, status, sent, 0.0 if status in (200, 206) else None)
+    hits.access.note(client, plain.method, plain.target, status, sent, seconds, request_id)
 
 
 def name_request(decided: Decided) -> str:
