@@ -74,6 +74,11 @@ def interrupted(reactor: Any) -> Deferred[None]:
     return told
 
 
+def _as_typed(path: str) -> str:
+    here = os.path.relpath(path)
+    return path if here.startswith("..") else here
+
+
 async def run(reactor: Any, options: argparse.Namespace) -> None:
     """
     The whole life of a devnet.
@@ -94,7 +99,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> None:
         try:
             await DeferredList([devnet.start(), end], fireOnOneCallback=True, fireOnOneErrback=True, consumeErrors=True)
             if not end.called:
-                sys.stdout.write(guide(layout) + "\n")
+                sys.stdout.write(guide(layout, _as_typed(sys.executable)) + "\n")
                 sys.stdout.flush()
                 if options.chaos:
                     turmoil.start()

@@ -8,9 +8,11 @@ from distributor.devnet.generated_media import MIB
 from distributor.devnet.layout import Layout, distributor_name, url_of
 
 
-def guide(layout: Layout) -> str:
+def guide(layout: Layout, python: str) -> str:
     """
     Where everything is, and what to try.
+
+    @param python: the interpreter, as one would type it.
     """
     lines = [f"The devnet is up; its files are in {layout.directory}", ""]
     lines += [f"  {each.name:<14} {each.url}" for each in layout.programs()]
@@ -31,8 +33,8 @@ def guide(layout: Layout) -> str:
         lines += [
             f"  curl -s {url_of(layout.ports.query[0])}/graphql -H 'Content-Type: application/json' \\",
             '      -d \'{"query": "{ storageBags { id objects { id size } } }"}\'',
-            f"  distributor status --config {layout.distributor_folder(0) / 'config.yml'}",
-            f"  distributor storage-nodes --config {layout.distributor_folder(1) / 'config.yml'}",
+            f"  {python} -m distributor status --config {layout.distributor_folder(0) / 'config.yml'}",
+            f"  {python} -m distributor storage-nodes --config {layout.distributor_folder(1) / 'config.yml'}",
         ]
     lie = f"curl -X PUT -d '{{\"flip_at\": 0}}' {url_of(layout.ports.storage[0])}/fault"
     lines += [

@@ -189,7 +189,7 @@ class QueryNode:
         try:
             asked = parse_query(body)
         except ValueError as error:
-            send_json(request, 400, {"errors": [{"message": f"Not a query: {error}"}]})
+            send_json(request, 400, {"errors": [{"message": f"Not a query in application/json: {error}"}]})
             return
         self.requests.append(asked)
         fault = self.next_faults.popleft() if self.next_faults else self.fault
@@ -234,7 +234,10 @@ class _Leaf(Resource):
 
 class _Queries(_Leaf):
     def render_POST(self, request: Any) -> int:
-        self._node.serve(request, request.content.read())
+        type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
+        # Real ones take forms and plain texts for attempts to forge a request from a browser.
+        body = request.content.read() if type == "application/json" else b""
+        self._node.serve(request, body)
         return NOT_DONE_YET
 
 

@@ -122,8 +122,8 @@ class LayoutTests(SynchronousTestCase):
         """
         Whoever starts a devnet is told where everything is, and what to try; of the operator API only where it is on.
         """
-        told = guide(layout())
+        told = guide(layout(), "python")
         for program in layout().programs():
             self.assertIn(program.url, told)
-        self.assertIn("distributor status", told)
-        self.assertNotIn("distributor status", guide(layout(from_manifest=True)))
+        self.assertIn("python -m distributor status", told)
+        self.assertNotIn("distributor status", guide(layout(from_manifest=True), "python"))

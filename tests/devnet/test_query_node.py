@@ -42,6 +42,15 @@ class QueryNodeTests(SynchronousTestCase):
         self.client.flush()
         return answered
 
+    def post_raw(self, body: bytes, type: str) -> int:
+        """
+        Send a body; the answer's status.
+        """
+        answered = self.client.post(_URL + "graphql", data=body, headers={"Content-Type": type})
+        self.client.flush()
+        code: int = self.successResultOf(answered).code
+        return code
+
     def ask(self, query: str = _OBJECT, **more: Any) -> tuple[int, Any]:
         status, text = self.successResultOf(self.post(query=query, **more))
         return status, json.loads(text)
@@ -85,10 +94,17 @@ class QueryNodeTests(SynchronousTestCase):
         A body that holds no query is 400, and no request that counts.
         """
         for body in (b"", b"[]", b"{}", b'{"query": 1}', b'{"query": "{a}", "variables": []}', b"\xff"):
-            answered = self.client.post(_URL + "graphql", data=body)
-            self.client.flush()
-            self.assertEqual(self.successResultOf(answered).code, 400, body)
+            self.assertEqual(self.post_raw(body, "application/json"), 400, body)
         self.assertEqual(len(self.node.requests), 0)
+
+    def test_content_type(self) -> None:
+        """
+        A query that does not say that it is JSON is 400; a parameter beside that does no harm.
+        """
+        body = json.dumps({"query": _OBJECT}).encode("ascii")
+        for type in ("", "text/plain", "application/x-www-form-urlencoded"):
+            self.assertEqual(self.post_raw(body, type), 400, type)
+        self.assertEqual(self.post_raw(body, "Application/JSON; charset=utf-8"), 200)
 
     def test_status(self) -> None:
         """
