@@ -224,6 +224,21 @@ class SpareFilesTests(StoreCase):
         file.release()
         self.assertIs(self.successResultOf(self.files_open.open("7", 5)), file)
 
+    def test_lent(self) -> None:
+        """
+        A descriptor is lent without anybody becoming its user; that counts as use where one has to go.
+        """
+        self.assertIsNone(self.files_open.lend("7"))
+        first, second = self.used("7"), self.used("8")
+        self.assertEqual(self.files_open.lend("7"), first.fd)
+        self.assertNotIn("7", self.files_open)
+        self.used("9")
+        self.assertEqual([is_open(file.fd) for file in (first, second)], [True, False])
+        user = self.files_open.open_now("7")
+        assert user is not None
+        self.assertEqual(self.files_open.lend("7"), first.fd)
+        user.release()
+
     def test_least_recent(self) -> None:
         """
         Of more than may stay open, the one that was used least recently is closed.

@@ -147,6 +147,12 @@ class Line:
         """
         self.take_until(lambda: self.ended is not None)
 
+    def shut_down(self) -> None:
+        """
+        The client will send nothing more; it still reads.
+        """
+        self._client.shutdown(socket.SHUT_WR)
+
     def hang_up(self, *, reset: bool = False) -> None:
         """
         The client goes away.

@@ -64,6 +64,14 @@ class ParseRangeTests(SynchronousTestCase):
         self.assertEqual(parse_range("bytes=9500-"), (RangeSpec(9500, None),))
         self.assertEqual(parse_range("bytes=-500"), (RangeSpec(None, 500),))
 
+    @given(st.integers(0, 10**25), st.integers(0, 10**25), st.sampled_from(["", "0", "000000000000000000000"]))
+    def test_alone(self, first: int, last: int, zeros: str) -> None:
+        """
+        One range alone, which is read in a way of its own, means the same as in a list.
+        """
+        text = f"bytes={zeros}{first}-{zeros}{last}"
+        self.assertEqual(parse_range(text), parse_range(f"{text},"))
+
     def test_ignored(self) -> None:
         """
         What the grammar does not allow is ignored whole.
