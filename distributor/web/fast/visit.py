@@ -60,7 +60,7 @@ def _begin_body(
             put(channel, whole)
             return decided.length
         connection = plain_connection(channel.transport)
-        if connection is None or not connection.connected or not drained(connection):
+        if connection is None or not connection.connected:
             return None
         warm_stop = min(wanted.stop, wanted.start + LARGEST_STEP)
         probe(fd, wanted.start, warm_stop)

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
 from distributor.web.errors import API_STOPPED
+from distributor.web.fast import visit
 from distributor.web.site import PublicSite
 from tests.delivery.sockets import Line
 from tests.web.fast.hits import LARGE, SMALL, SMALL_ASSET, FastCase
@@ -102,6 +103,19 @@ class ShortWayTests(FastCase):
         self.assertLess(len(line.transport.dataBuffer) + line.transport._tempDataLen, 100_000)
         self.assertTrue(all(each.body == SMALL for each in self.got(line, *["GET"] * 200)))
 
+    def test_sockets_that_are_nearly_full(self) -> None:
+        """
+        Heads and bodies stay in their order where a socket takes a part of one, or nothing.
+        """
+        self.patch(visit, "SMALL", 100)
+        line = self.line()
+        starts = range(0, 100 * 2011, 2011)
+        for start in starts:
+            self.ask(line, ASSET, f"Range: bytes={start}-{start + 1500 + start % 997}")
+        found = self.got(line, *["GET"] * len(starts))
+        for start, answer in zip(starts, found, strict=True):
+            self.assertTrue(answer.body == LARGE[start : start + 1501 + start % 997])
+
     def test_accounts(self) -> None:
         """
         A hit counts as one for eviction, and has its line in the log.
@@ -128,9 +142,12 @@ class ShortWayTests(FastCase):
         self.assertEqual(self.node.ask(SMALL_ASSET)["Content-Type"], "application/octet-stream")
         self.successResultOf(Deferred.fromCoroutine(self.node.store.remove("8")))
         self.node.list("8", b"other", type="text/x-other")
-        self.assertEqual(self.node.ask(SMALL_ASSET)["X-Cache"], "miss")
+        # The short way does not hear of it.
+        self.assertEqual(self.node.ask(f"{SMALL_ASSET}?download")["X-Cache"], "miss")
         self.ordinary.clear()
+        etag = self.node.ask(SMALL_ASSET, "Range: bytes=0-1")["ETag"]
         answer = self.node.ask(SMALL_ASSET)
+        self.assertEqual(answer["ETag"], etag)
         self.assertEqual((answer.body, answer["X-Cache"], answer["Content-Type"]), (b"other", "hit", "text/x-other"))
         self.assertEqual(self.ordinary, [])
 
