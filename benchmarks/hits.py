@@ -16,10 +16,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
-from time import monotonic
+from threading import Event, Thread
+from time import monotonic, sleep
 
 from attrs import frozen
 
@@ -91,6 +92,7 @@ class Case:
     @ivar ranges: whether parts are asked for.
     @ivar idle: connections that do nothing meanwhile.
     @ivar heads: ask with HEAD, which C{wrk} cannot: it would wait for the bodies.
+    @ivar beside: whether some read a large object meanwhile, and whether that is C{"warm"} or C{"cold"}.
     @ivar cost: the most processor time of the best nginx that the node may take.
     """
 
@@ -101,6 +103,7 @@ class Case:
     ranges: bool = False
     idle: int = 0
     heads: bool = False
+    beside: str = ""
     cost: float | None = None
 
 
@@ -120,6 +123,8 @@ CASES = (
     Case("HEAD", "2", 0.5, heads=True),
     Case("new connection each, 10 KiB", "2", 0.4, 'wrk.headers["Connection"] = "close"\n'),
     Case(f"10 KiB, and {_IDLE} idle connections", "2", None, idle=_IDLE),
+    Case("10 KiB, and ranges of 1 MiB that are in memory", "2", None, beside="warm"),
+    Case("10 KiB, and ranges of 1 MiB that are not", "2", None, beside="cold"),
 )
 
 
@@ -228,6 +233,43 @@ def run_heads(server: Server, case: Case, seconds: int) -> Figures:
     }
 
 
+@contextmanager
+def _others(server: Server, scratch: Path, *, chilled: bool) -> Iterator[None]:
+    """
+    Some who read the large object while something else is measured.
+
+    @param chilled: have the kernel forget it all the time.
+    """
+    script = scratch / "others.lua"
+    script.write_text(_ranges(MIB), encoding="ascii")
+    url = f"http://{LOOPBACK}:{server.port}/api/v1/asset/5"
+    others = subprocess.Popen(["wrk", "-t1", "-c4", "-d3600s", "-s", str(script), url], stdout=subprocess.DEVNULL)
+    over = Event()
+    chilling = Thread(target=_chill, args=(server, over))
+    try:
+        if chilled:
+            chilling.start()
+        sleep(0.2)
+        yield
+    finally:
+        over.set()
+        others.terminate()
+        others.wait()
+        if chilled:
+            chilling.join()
+
+
+def _chill(server: Server, over: Event) -> None:
+    while not over.wait(0.02):
+        for pid in server.pids():
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    if link.readlink().name == "5":
+                        fd = os.open(link.readlink(), os.O_RDONLY)
+                        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                        os.close(fd)
+
+
 def run_wrk(server: Server, case: Case, seconds: int, scratch: Path) -> Figures:
     """
     One round of one case with one server.
@@ -236,14 +278,15 @@ def run_wrk(server: Server, case: Case, seconds: int, scratch: Path) -> Figures:
     script.write_text(case.script.replace("$ETAG", etag(server, case.object_id)) + _DONE, encoding="ascii")
     url = f"http://{LOOPBACK}:{server.port}/api/v1/asset/{case.object_id}"
     idle = [socket.create_connection(server.address) for _ in range(case.idle)]
-    try:
+    with ExitStack() as stack:
+        for connection in idle:
+            stack.enter_context(connection)
+        if case.beside:
+            stack.enter_context(_others(server, scratch, chilled=case.beside == "cold"))
         before = Usage.of(server)
         command = ["wrk", "-t1", f"-c{_BUSY}", f"-d{seconds}s", "--latency", "-s", str(script), url]
         said = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=True).stdout
         after = Usage.of(server)
-    finally:
-        for connection in idle:
-            connection.close()
     result = re.search(r"^RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", said, re.MULTILINE)
     if result is None:
         raise CannotMeasure(f"wrk says nothing of {server.name}:\n{said}")
