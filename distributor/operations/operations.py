@@ -108,8 +108,11 @@ class Operations:
         """
         How the node does.
         """
+        status = dict(self._status())
+        # It is there under its own name.
+        status.pop("queryNodeStatus", None)
         return {
-            **self._status(),
+            **status,
             "publicApi": self._door.state.value,
             "queryNode": dict(self._catalogue.status()),
         }

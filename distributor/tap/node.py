@@ -29,7 +29,8 @@ from distributor.model import DistributorError
 from distributor.observe.levels import at_least
 from distributor.observe.log_files import LogFiles
 from distributor.observe.twistd_log import twistd_log
-from distributor.service import CannotStart, Distributor, why
+from distributor.service import Adoption, CannotStart, Distributor, why
+from distributor.tap.adoption import progress_teller
 from distributor.tap.options import Options, configured
 from distributor.tap.program import Services, give_up
 from distributor.tap.worker import worker, worker_command
@@ -85,6 +86,18 @@ def _node(reactor: Any, options: Options) -> IService:
     for notice in config.notices:
         _log.warn("Configuration: {notice}", notice=notice)
     where = directories(config, os.environ, Path(options["data-dir"]).absolute())
+    if options["adopt-only"]:
+        adoption = Adoption(
+            reactor,
+            config,
+            where,
+            read,
+            progress_teller(),
+            reactor.stop,
+            lambda reason: give_up(reactor, f"distributor: {reason}"),
+        )
+        adoption.setServiceParent(services)  # type: ignore[no-untyped-call]
+        return services
     node = Distributor(
         reactor,
         config,

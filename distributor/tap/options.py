@@ -33,7 +33,7 @@ class Options(ProgramOptions):
     """
 
     program = "distributor"
-    synopsis = "[--port N | --listen ENDPOINT ...] [--config FILE] [--data-dir DIR] [--check-config]"
+    synopsis = "[--port N | --listen ENDPOINT ...] [--config FILE] [--data-dir DIR] [--check-config | --adopt-only]"
     longdesc = (
         "Serves the objects of a media library over HTTP, from disk or from the storage nodes that hold them. "
         "Without a configuration file it serves a small built-in library, on loopback only."
@@ -45,6 +45,11 @@ class Options(ProgramOptions):
         ["workers", "w", None, "How many processes share the ports, instead of the configuration's number.", int],
     ]
     optFlags: ClassVar = [
+        [
+            "adopt-only",
+            None,
+            "Verify all files that another program has left, such as Argus, and exit, without serving.",
+        ],
         [
             "check-config",
             None,

@@ -26,6 +26,9 @@ from distributor.web.forwarded import Proxies
 from distributor.web.gate import Gate
 from distributor.web.headers import Headers, entity_tag
 
+# Those that Twisted does not know.
+_PHRASES = {421: b"Misdirected Request"}
+
 # What a HEAD of an object that has not been fetched can say of its type.
 _UNKNOWN_TYPE = "application/octet-stream"
 
@@ -42,7 +45,7 @@ def write_head(request: Request, status: int, headers: Headers) -> None:
     """
     Send the status line and the header fields.
     """
-    request.setResponseCode(status)
+    request.setResponseCode(status, _PHRASES.get(status))
     for name, value in headers:
         request.responseHeaders.addRawHeader(name, value)
     request.write(b"")
