@@ -4,12 +4,18 @@ The connections of the public API, as far as they are Twisted's.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
 from typing import Protocol
 
 from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
+
+#: A client that takes nothing for so long, in seconds, is not going to: the kernel ends the connection (tcp(7)), whose
+#: place others want. One that is slow takes something; a player that was paused asks for the rest when it goes on.
+_STUCK_S = 120
 
 
 def shown(address: IAddress) -> str:
@@ -50,6 +56,9 @@ class Channel(HTTPChannel):
     def connectionMade(self) -> None:
         super().connectionMade()  # type: ignore[no-untyped-call]
         self.peer = shown(self.getPeer())  # type: ignore[no-untyped-call]
+        # In memory, and behind a UNIX socket, there is nothing to be set.
+        with suppress(AttributeError, OSError):
+            self.transport.getHandle().setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, _STUCK_S * 1000)  # type: ignore[union-attr]
         self.site.channel_made(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -102,7 +102,7 @@ class RefusalTests(ProcessTestCase):
 
     def test_environment(self) -> None:
         """
-        A variable that is wrong is named, and so is a file that it names; a query node cannot be asked yet.
+        A variable that is wrong is named, and so is a file that it names.
         """
         path = self.config()
         for name, value, expected in (
@@ -112,8 +112,6 @@ class RefusalTests(ProcessTestCase):
             self.assert_refused(
                 f"{PREFIX}{name}: {expected}", "distributor", "-c", path, env={f"{PREFIX}{name}": value}
             )
-        env = {f"{PREFIX}ID": "x", f"{PREFIX}ENDPOINTS__QUERY_NODE": "http://127.0.0.1:1/graphql"}
-        self.assert_refused("a query node cannot be asked yet: give catalogue.manifest", "distributor", env=env)
         env = {f"{PREFIX}LOGS__FILE__PATH": "/dev/null/logs"}
         self.assert_refused(".*/dev/null.*", "distributor", "--port", "0", env=env)
 

@@ -4,6 +4,8 @@ Tests for L{distributor.web.fast.channel}: hits over real connections, and clien
 
 from __future__ import annotations
 
+from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
+
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
@@ -261,3 +263,21 @@ class ClientTests(FastCase):
         self.assertTrue(line.transport.disconnected)
         for call in self.reactor.getDelayedCalls():
             call.cancel()
+
+
+class StuckTests(FastCase):
+    """
+    Clients that take nothing.
+    """
+
+    def test_not_for_ever(self) -> None:
+        """
+        The kernel ends the connection of a client that takes nothing for two minutes.
+        """
+        before = set(self.node.site.channels)
+        line = self.line()
+        self.ask(line, SMALL_ASSET)
+        self.got(line, "GET")
+        [channel] = self.node.site.channels - before
+        handle = channel.transport.getHandle()  # type: ignore[union-attr]
+        self.assertEqual(handle.getsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT), 120_000)
