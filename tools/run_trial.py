@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from tempfile import TemporaryFile
+from typing import IO
 
 from twisted.trial.reporter import Reporter, TreeReporter
 from twisted.trial.runner import TestLoader, TrialRunner
@@ -45,25 +49,56 @@ def run_here(names: list[str], counts_fd: int) -> None:
         json.dump(counts, pipe)
 
 
-def run_apart(names: Sequence[str]) -> tuple[dict[str, int] | None, int]:
+class Apart:
     """
-    Run the tests in another process.
+    Tests that run in another process.
+    """
 
-    @return: what it counted, if it came so far; and its exit status.
+    def __init__(self, names: Sequence[str], output: IO[bytes] | None = None) -> None:
+        """
+        @param output: where they print; L{None}: where this process does.
+        """
+        self._output = output
+        self._counts_fd, write_fd = os.pipe()
+        self._child = subprocess.Popen(
+            [sys.executable, __file__, "--counts-fd", str(write_fd), *names],
+            pass_fds=[write_fd],
+            stdout=output,
+            stderr=None if output is None else subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        os.close(write_fd)
+
+    def result(self) -> tuple[dict[str, int], str | None]:
+        """
+        Wait for them, and print what they have printed, if that is not there yet.
+
+        @return: what was counted, and what went wrong besides.
+        """
+        with open(self._counts_fd) as pipe:
+            text = pipe.read()
+        status = self._child.wait()
+        if self._output is not None:
+            self._output.seek(0)
+            sys.stdout.buffer.write(self._output.read())
+            sys.stdout.flush()
+        if not text:
+            counts = {"passed": 0, "failed": 1, "skipped": 0}
+            return counts, f"trial ended before it could report; its status was {status}"
+        problem = None if status == 0 else f"trial reported, and then ended with status {status}"
+        return json.loads(text), problem
+
+
+def groups(names: list[str]) -> list[list[str]]:
     """
-    read_fd, write_fd = os.pipe()
-    # A Ctrl-C reaches both processes; trial's answer to it is the one that counts.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    child = subprocess.Popen(
-        [sys.executable, __file__, "--counts-fd", str(write_fd), *names],
-        pass_fds=[write_fd],
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    os.close(write_fd)
-    with open(read_fd) as pipe:
-        text = pipe.read()
-    status = child.wait()
-    return (json.loads(text) if text else None), status
+    What runs side by side: of all tests, those that wait for real processes, and those that compute.
+    """
+    if names != ["tests"]:
+        return [names]
+    parts = sorted(f"tests.{module.name}" for module in pkgutil.iter_modules(["tests"]))
+    waiting = [name for name in parts if name == "tests.integration"]
+    computing = [name for name in parts if name not in waiting]
+    return [group for group in (waiting, computing) if group]
 
 
 def main(arguments: list[str]) -> int:
@@ -73,20 +108,22 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--counts-fd"]:
         run_here(arguments[2:], int(arguments[1]))
         return 0
-    counts, status = run_apart(arguments or ["tests"])
-    problem = None
-    if counts is None:
-        counts = {"passed": 0, "failed": 1, "skipped": 0}
-        problem = f"trial ended before it could report; its status was {status}"
-    elif counts["passed"] + counts["failed"] == 0:
-        problem = "no test ran"
-    elif status != 0:
-        problem = f"trial reported, and then ended with status {status}"
-    if problem is not None:
+    # A Ctrl-C reaches all processes; trial's answer to it is the one that counts.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    first, *others = groups(arguments or ["tests"])
+    with ExitStack() as files:
+        running = [Apart(first)]
+        running += [Apart(names, files.enter_context(TemporaryFile())) for names in others]
+        results = [apart.result() for apart in running]
+    counts = {key: sum(counted[key] for counted, _ in results) for key in ("passed", "failed", "skipped")}
+    problems = [problem for _, problem in results if problem is not None]
+    if any(counted["passed"] + counted["failed"] == 0 for counted, _ in results):
+        problems.append("no test ran")
+    for problem in problems:
         print(problem)
     skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
     print(f"{counts['passed']} passed, {counts['failed']} failed{skipped}", flush=True)
-    return 0 if counts["failed"] == 0 and problem is None else 1
+    return 0 if counts["failed"] == 0 and not problems else 1
 
 
 if __name__ == "__main__":

@@ -122,3 +122,24 @@ class RunTrialTests(SynchronousTestCase):
         A name that cannot be imported is a failure.
         """
         self.assertEqual(self.run_trial("def test_a(self): pass", "no_such_module"), ("0 passed, 1 failed", 1))
+
+    def test_all_tests_in_two_processes(self) -> None:
+        """
+        Those that wait for processes run beside the others, and all are counted together.
+        """
+        directory = Path(self.mktemp())
+        for place, body in (("", "def test_a(self): self.fail()"), ("integration", "def test_b(self): pass")):
+            (directory / "tests" / place).mkdir(parents=True)
+            (directory / "tests" / place / "__init__.py").touch()
+            text = f"from twisted.trial.unittest import TestCase\n\n\nclass SomeTests(TestCase):\n    {body}\n"
+            (directory / "tests" / place / "test_made_for_it.py").write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, PROGRAM],
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual((done.stdout.splitlines()[-1], done.returncode), ("1 passed, 1 failed", 1))
+        self.assertEqual(done.stdout.count("Ran 1 tests"), 2)
