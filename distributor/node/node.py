@@ -120,6 +120,10 @@ class Node(Shelf):
             raise ObjectNotDistributed(object_id)
         if not listing.object.accepted:
             raise ObjectNotAccepted(object_id)
+        known_type = self._store.known_type(object_id)
+        if listing.object.type is None and known_type is not None:
+            # Another program has found it out, for a file that it has left here.
+            return evolve(listing, object=evolve(listing.object, type=known_type))
         return listing
 
     async def listed(self, object_id: str) -> Found:
