@@ -167,7 +167,9 @@ def main() -> int:
     if arguments.output is not None:
         settings = {"objects": arguments.objects, "size": SIZE, "cacheJsonEntries": arguments.cache_json}
         write_results(arguments.output, where, settings, rounds)
-    return 0 if show(ROWS, rounds) else 1
+    # No server is measured beside the node: each start has a table of its own.
+    reached = [show(ROWS, {name: figures}) for name, figures in rounds.items()]
+    return 0 if all(reached) else 1
 
 
 if __name__ == "__main__":

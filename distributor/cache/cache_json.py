@@ -148,7 +148,12 @@ class Reader:
         """
         open_lists = 0
         while True:
-            next_one = yield from self._next()
+            # Not by _next: there may be millions of them.
+            if not self._more_than_space():
+                self._want_more()
+                yield
+                continue
+            next_one = self._text[self._at]
             if next_one == "[" and open_lists < depth:
                 open_lists += 1
                 self._at += 1
@@ -158,7 +163,7 @@ class Reader:
                 if not open_lists:
                     return
             elif open_lists:
-                value = yield from self._value()
+                value = yield from self._decoded()
                 if open_lists < depth or not take(value):
                     self.skipped += 1
             else:
@@ -168,21 +173,30 @@ class Reader:
         # A comma too many does no harm.
         match = _space(self._text, self._at)
         assert match is not None
-        self._at = match.end()
-        return self._at < len(self._text)
+        self._at = at = match.end()
+        return at < len(self._text)
 
     def _next(self) -> Generator[None, None, str]:
         """
         The next character that means something; it is not consumed.
         """
         while not self._more_than_space():
-            if self._final:
-                raise Damaged("it ends too early")
+            self._want_more()
             yield
         return self._text[self._at]
 
+    def _want_more(self) -> None:
+        if self._final:
+            raise Damaged("it ends too early")
+
     def _value(self) -> Generator[None, None, Any]:
         yield from self._next()
+        return (yield from self._decoded())
+
+    def _decoded(self) -> Generator[None, None, Any]:
+        """
+        The value that begins here.
+        """
         while True:
             try:
                 value, stop = _decode(self._text, self._at)

@@ -34,6 +34,11 @@ _USES = (
 _TYPES = "SELECT id, type FROM object WHERE state = 'complete' AND type IS NOT NULL"
 
 
+#: The place of a file in Argus's list, which is its group and when it was used last; then its id, size and hits. Tuples
+#: of such values are nothing to the garbage collector.
+_Placed = tuple[int, float, str, int, int]
+
+
 @frozen
 class Facts:
     """
@@ -113,9 +118,10 @@ class Contents:
         """
         found: dict[str, Facts] = {}
         if "unverified" in states and self._inventory.unverified:
-            files = self._inventory.unverified_items()
-            for object_id, item in await self._in_thread(_next_files, files, after, limit):
-                found[object_id] = _of_file(object_id, item)
+            for object_id in await self._in_thread(_next_ids, list(self._inventory.unverified), after, limit):
+                file = self._inventory.unverified_item(object_id)
+                if file is not None:
+                    found[object_id] = _of_file(object_id, file)
         known = [state for state in ALL if state in states]
         if known:
             for row in await self._index.page(after, limit, known):
@@ -154,9 +160,9 @@ class Contents:
 
     async def _pieces(self) -> AsyncGenerator[str, None]:
         writer = Writer()
-        files = self._inventory.unverified_items()
-        runs = [await self._in_thread(_uses_in_order, run) for run in batches(files, RUN)]
-        others = _Others(merge(*runs, key=_place))
+        files = list(self._inventory.unverified)
+        runs = [await self._in_thread(sorted, self._uses(run)) for run in batches(files, RUN)]
+        others = _Others(merge(*runs))
 
         def mixed(rows: list[tuple[str, int, int, float]]) -> str:
             return writer.uses(others.among([Use(*row) for row in rows]))
@@ -170,9 +176,18 @@ class Contents:
         async with aclosing(self._index.select(_TYPES, writer.types)) as texts:
             async for text in texts:
                 yield text
-        for batch_of_files in batches(files, BATCH):
-            yield writer.types((object_id, item.type) for object_id, item in batch_of_files if item.type is not None)
+        for some in batches(files, BATCH):
+            items = ((object_id, self._inventory.unverified_item(object_id)) for object_id in some)
+            yield writer.types((each, item.type) for each, item in items if item is not None and item.type is not None)
         yield writer.end()
+
+    def _uses(self, object_ids: Iterable[str]) -> list[_Placed]:
+        items = ((object_id, self._inventory.unverified_item(object_id)) for object_id in object_ids)
+        return [
+            (group_of(item.size, item.hits), item.last_access, object_id, item.size, item.hits)
+            for object_id, item in items
+            if item is not None
+        ]
 
 
 def _number(object_id: str) -> tuple[int, str]:
@@ -194,17 +209,9 @@ def _of_row(row: Row) -> Facts:
     )
 
 
-def _next_files(files: Iterable[tuple[str, Unverified]], after: str | None, limit: int) -> list[tuple[str, Unverified]]:
+def _next_ids(object_ids: Iterable[str], after: str | None, limit: int) -> list[str]:
     first = _number(after or "")
-    return nsmallest(limit, (file for file in files if _number(file[0]) > first), key=lambda file: _number(file[0]))
-
-
-def _uses_in_order(files: Iterable[tuple[str, Unverified]]) -> list[Use]:
-    return sorted((Use(object_id, item.size, item.hits, item.last_access) for object_id, item in files), key=_place)
-
-
-def _place(use: Use) -> tuple[int, float]:
-    return group_of(use.size, use.hits), use.last_access
+    return nsmallest(limit, (each for each in object_ids if _number(each) > first), key=_number)
 
 
 class _Others:
@@ -212,24 +219,28 @@ class _Others:
     Files that have a place among those that come in batches.
     """
 
-    def __init__(self, uses: Iterator[Use]) -> None:
+    def __init__(self, placed: Iterator[_Placed]) -> None:
         """
-        @param uses: in their order.
+        @param placed: in their order.
         """
-        self._uses = uses
-        self._next = next(uses, None)
+        self._placed = placed
+        self._next = next(placed, None)
 
     def __iter__(self) -> Iterator[Use]:
         while self._next is not None:
-            yield self._next
-            self._next = next(self._uses, None)
+            yield self._take(self._next)
+
+    def _take(self, placed: _Placed) -> Use:
+        self._next = next(self._placed, None)
+        _, last_access, object_id, size, hits = placed
+        return Use(object_id, size, hits, last_access)
 
     def among(self, uses: Iterable[Use]) -> Iterator[Use]:
         """
         C{uses}, and those that have their place before or among them.
         """
         for use in uses:
-            while self._next is not None and _place(self._next) <= _place(use):
-                yield self._next
-                self._next = next(self._uses, None)
+            place = group_of(use.size, use.hits), use.last_access
+            while self._next is not None and self._next[:2] <= place:
+                yield self._take(self._next)
             yield use

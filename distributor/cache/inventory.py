@@ -7,8 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from sys import intern
 
-from attrs import evolve
-
 from distributor.cache.items import Entry, Item, Partial, Sizes, Unverified
 
 
@@ -101,11 +99,11 @@ class Inventory:
         """
         return Sizes(self._unverified)
 
-    def unverified_items(self) -> list[tuple[str, Unverified]]:
+    def unverified_item(self, object_id: str) -> Unverified | None:
         """
-        What is known of them at present.
+        What is known of one of them.
         """
-        return list(self._unverified.items())
+        return self._unverified.get(object_id)
 
     @property
     def used(self) -> int:
@@ -174,6 +172,8 @@ class Inventory:
             self._unverified[object_id] = item
         elif isinstance(item, Partial):
             self._partials[object_id] = item
+        if self._touched is not None:
+            self._touched[object_id] = None
         self._changed(object_id, item)
 
     def take(self, object_id: str) -> Item | None:
@@ -221,14 +221,14 @@ class Inventory:
         if item is not None:
             self._items[object_id] = item
 
-    def begin_order(self) -> list[tuple[str, Item]]:
+    def begin_order(self) -> list[str]:
         """
         Begin to put all in order, which takes more than one turn.
 
-        @return: what there is.
+        @return: the ids of what there is.
         """
         self._touched = {}
-        return list(self._items.items())
+        return list(self._items)
 
     def order(self, object_ids: Iterable[str]) -> None:
         """
@@ -255,7 +255,7 @@ class Inventory:
         item = self._items.get(object_id)
         if isinstance(item, Unverified):
             # What the file system says may be the time of a copy.
-            self._replace(object_id, evolve(item, last_access=last_access, hits=hits))
+            self._replace(object_id, Unverified(item.size, last_access, item.type, hits))
             return True
         if isinstance(item, Entry) and item.last_access < last_access:
             item.last_access = last_access
@@ -268,7 +268,7 @@ class Inventory:
         """
         item = self._unverified.get(object_id)
         if item is not None:
-            self._replace(object_id, evolve(item, type=intern(type)))
+            self._replace(object_id, Unverified(item.size, item.last_access, intern(type), item.hits))
 
     def _replace(self, object_id: str, item: Unverified) -> None:
         self._unverified[object_id] = self._items[object_id] = item

@@ -5,7 +5,7 @@ stop all threads for a second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
@@ -16,15 +16,22 @@ from distributor.model import T
 #: How many are sorted in one go: that takes a few milliseconds.
 RUN = 5000
 
-#: When objects were used last, and their ids, in that order.
+#: When objects were used last, and their ids. Tuples of such values are nothing to the garbage collector.
 Sorted = list[tuple[float, str]]
 
 
-def by_last_access(items: Sequence[tuple[str, Item]]) -> Sorted:
+def used(object_ids: Iterable[str], items: Mapping[str, Item]) -> Sorted:
     """
-    @param items: ids and what there is of them.
+    When those of C{object_ids} that are among C{items} were used last; not in order yet.
     """
-    return sorted(((item.last_access, object_id) for object_id, item in items), key=itemgetter(0))
+    return [(item.last_access, object_id) for object_id in object_ids if (item := items.get(object_id)) is not None]
+
+
+def by_last_access(run: Sorted) -> Sorted:
+    """
+    One run, in order; those of the same time as they come.
+    """
+    return sorted(run, key=itemgetter(0))
 
 
 def merged(runs: Sequence[Sorted]) -> Iterator[str]:

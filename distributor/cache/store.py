@@ -47,12 +47,16 @@ class Store:
         in_thread: InThread,
         seconds: Callable[[], float],
         argus: ArgusState | None = None,
+        settled: Callable[[], object] = lambda: None,
     ) -> None:
         """
         @param capacity: how many bytes the files may take.
         @param in_thread: for everything but the index.
         @param seconds: the time, in seconds since 1970.
         @param argus: where Argus keeps, and expects, what it knows of the files.
+        @param settled: is called now and then during a start, when much has come that is going to stay. C{gc.freeze}
+            keeps the garbage collector from looking through all of it again and again, which would hold everything up
+            for a tenth of a second each time.
         """
         self._index = index
         disk = Disk(assets, in_thread)
@@ -63,7 +67,7 @@ class Store:
         self._ledger = self._parts.ledger
         self._seconds = seconds
         self._departures = Departures(self._parts)
-        self._survey = Survey(self._parts, self._departures, index, argus, in_thread)
+        self._survey = Survey(self._parts, self._departures, index, argus, in_thread, settled)
         self._allocator = Allocator(self._parts, self._departures)
         self._contents = Contents(self._parts, index, argus, in_thread)
 
@@ -123,8 +127,8 @@ class Store:
 
     def surveyed(self) -> Deferred[None]:
         """
-        Fires when all files have been looked at: L{unverified} is known, and things are changed that had to wait. May
-        be cancelled.
+        Fires when all files have been looked at and put in order: L{unverified} is known, and what had to wait goes on.
+        May be cancelled.
         """
         return self._survey.over()
 
@@ -309,14 +313,21 @@ class Store:
         await self._ledger.put(row)
         return True
 
-    def complete_files(self) -> list[tuple[str, int]]:
+    def complete_files(self) -> list[str]:
         """
-        Ids and sizes of complete files, verified or not.
+        The ids of complete files, verified or not.
         """
-        return [(key, item.size) for key, item in self._inventory.items.items() if not isinstance(item, Partial)]
+        return [each for each, item in self._inventory.items.items() if not isinstance(item, Partial)]
+
+    def occupied(self, object_ids: Iterable[str]) -> int:
+        """
+        The bytes of those of C{object_ids} that are there. There may be many: it may be called in a thread.
+        """
+        items = self._inventory.items
+        return sum(item.occupied for each in object_ids if (item := items.get(each)) is not None)
 
     async def _lose(self, object_id: str, entry: Entry) -> None:
-        await self.surveyed()
+        await self._survey.looked()
         if self._inventory.get(object_id) is entry:
             await self._departures.evict([object_id], "its file was lost")
 
@@ -328,7 +339,7 @@ class Store:
         @return: whether there was anything.
         @raise DiskFailed: it cannot be deleted, and is still there.
         """
-        await self.surveyed()
+        await self._survey.looked()
         return await self._departures.evict([object_id], reason)
 
     async def make_space(self, size: int) -> bool:
@@ -361,8 +372,7 @@ class Store:
         Delete some of what has been disowned, and nobody reads. Files that have not been verified stay until their
         space is needed. Not to be cancelled.
 
-        @param limit: how many files to delete at most.
-        @return: how many have been deleted.
+        @return: how many have been deleted, C{limit} at most.
         @raise DiskFailed: some could not be deleted, and are still there.
         """
         await self.surveyed()
@@ -381,7 +391,10 @@ class Store:
         @raise DiskFailed: the file cannot be opened, or what should be evicted cannot be deleted.
         @raise RuntimeError: the object has an allocation already, or is complete.
         """
-        await self.surveyed()
+        await self._survey.looked()
         if not self._survey.complete:
             raise NoRoom("not all files have been looked at")
+        if object.size > self._inventory.room:
+            # What goes for it is known only then.
+            await self.surveyed()
         return await self._allocator.allocate(object)

@@ -4,6 +4,7 @@ How a store comes to know what it has, after a start: the index first, so that h
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 
@@ -17,16 +18,45 @@ from distributor.cache.departures import Departures
 from distributor.cache.disk import BATCH, Listing
 from distributor.cache.index import Index
 from distributor.cache.items import Entry, Partial
-from distributor.cache.order import RUN, batches, by_last_access, merged
+from distributor.cache.order import RUN, batches, by_last_access, merged, used
 from distributor.cache.reconcile import believe, compare, leftovers
 from distributor.model import DiskFailed, InThread
+
+
+class _Point:
+    """
+    Something that comes once, and is waited for.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Deferred[None]] | None = []
+
+    def wait(self) -> Deferred[None]:
+        """
+        Fires when it comes.
+        """
+        if self._waiting is None:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
+        return waiter
+
+    def fire(self) -> None:
+        """
+        It has come.
+        """
+        waiting, self._waiting = self._waiting, None
+        for waiter in waiting or ():
+            # Those who were cancelled have been called already.
+            if not waiter.called:
+                waiter.callback(None)
 
 
 class Survey:
     """
     L{load} takes the rows of the index for what they say, which costs a second for hundreds of thousands. L{begin}
-    looks at the files meanwhile, which on a cold disk may take minutes; whoever wants to write, or to evict, waits for
-    L{over}.
+    looks at the files meanwhile, which on a cold disk may take minutes: whoever wants to write waits for L{looked}.
+    Then it hears what Argus knew, and puts all in order: whoever wants to evict waits for L{over}.
 
     @ivar complete: whether all files have been looked at.
     """
@@ -34,10 +64,17 @@ class Survey:
     _log = Logger("distributor.cache.store")
 
     def __init__(
-        self, parts: Parts, departures: Departures, index: Index, argus: ArgusState | None, in_thread: InThread
+        self,
+        parts: Parts,
+        departures: Departures,
+        index: Index,
+        argus: ArgusState | None,
+        in_thread: InThread,
+        settled: Callable[[], object],
     ) -> None:
         """
         @param argus: what Argus knows of the files.
+        @param settled: is called whenever much has come that is going to stay.
         """
         self._disk = parts.disk
         self._inventory = parts.inventory
@@ -46,12 +83,13 @@ class Survey:
         self._index = index
         self._argus = argus
         self._in_thread = in_thread
+        self._settled = settled
         self._listing: Listing | None = None
         # The ids of complete objects whose files are still to be seen.
         self._awaited: set[str] = set()
-        self._running = False
         self._left_off = False
-        self._waiting: list[Deferred[None]] = []
+        self._looked = _Point()
+        self._over = _Point()
         self.complete = False
 
     async def load(self) -> None:
@@ -69,6 +107,7 @@ class Survey:
                     self._inventory.keep(object_id, item)
                     if isinstance(item, Entry):
                         self._awaited.add(object_id)
+                self._settled()
         left = leftovers(self._inventory.items, unfinished)
         for object_id, error in (await self._disk.unlink_partial(left.useless)).items():
             self._log.error("unfinished object {id} cannot be deleted: {error}", id=object_id, error=error)
@@ -81,34 +120,31 @@ class Survey:
         """
         Look at the files. Never fails.
         """
-        self._running = True
         surveying = Deferred.fromCoroutine(self._survey())
         surveying.addErrback(lambda failure: self._log.failure("looking at the files", failure))
-        surveying.addCallback(self._end)
+        surveying.addCallback(lambda _: self._over.fire())
 
-    def _end(self, _: object) -> None:
-        self._running = False
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            # Those who were cancelled have been called already.
-            if not waiter.called:
-                waiter.callback(None)
+    def looked(self) -> Deferred[None]:
+        """
+        Fires when no more files will be looked at. Cancelling concerns this caller alone.
+        """
+        return self._looked.wait()
 
     def over(self) -> Deferred[None]:
         """
-        Fires when the survey is over, however. Cancelling concerns this caller alone.
+        Fires when all is in order, or will not be. Cancelling concerns this caller alone.
         """
-        if not self._running:
-            return succeed(None)
-        waiter: Deferred[None] = Deferred()
-        self._waiting.append(waiter)
-        return waiter
+        return self._over.wait()
 
     def leave_off(self) -> None:
         """
         The node is about to stop, before anybody has had a use for the rest.
         """
         self._left_off = True
+        if self._listing is None:
+            # It may never begin.
+            self._looked.fire()
+            self._over.fire()
 
     async def _survey(self) -> None:
         assert self._listing is not None
@@ -119,6 +155,7 @@ class Survey:
             self._log.error("some files cannot be looked at: {error}", error=error)
         finally:
             self._listing.close()
+            self._looked.fire()
         if self._left_off:
             return
         news = self._argus is not None and (len(self._inventory.unverified) > 0 or await self._argus.is_news())
@@ -126,6 +163,7 @@ class Survey:
             async with aclosing(self._argus.read()) as pieces:
                 async for told in pieces:
                     self._take(told)
+                    self._settled()
                     if self._left_off:
                         return
         if news or self._inventory.unverified:
@@ -153,6 +191,7 @@ class Survey:
             await self._drop(compared.replaced)
             for object_id, item in compared.unverified.items():
                 inventory.keep(object_id, item)
+            self._settled()
         await self._drop(list(awaited))
         if listing.strange_count:
             self._log.warn(
@@ -190,7 +229,8 @@ class Survey:
         By the last access, verified or not. What is asked for meanwhile comes last, as always.
         """
         began = self._inventory.begin_order()
-        runs = [await self._in_thread(by_last_access, run) for run in batches(began, RUN)]
+        items = self._inventory.items
+        runs = [await self._in_thread(by_last_access, used(run, items)) for run in batches(began, RUN)]
         ordered = batches(merged(runs), BATCH)
         while batch := await self._in_thread(next, ordered, None):
             self._inventory.order(batch)

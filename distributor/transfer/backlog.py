@@ -63,7 +63,7 @@ class Backlog:
             if (download := self._downloads.get(object_id)) is not None:
                 going.append(download)
         await self._store.surveyed()
-        unverified = list(self._store.unverified.items())
+        unverified = list(self._store.unverified)
         if unverified:
             self._log.info("verifying {count} files", count=len(unverified))
             await self._verification.run(unverified, UNATTENDED_RATE)

@@ -90,16 +90,15 @@ class Verification:
         self._hashed = 0
         self.progress = Checked()
 
-    def start(self, files: Sequence[tuple[str, int]], bytes_per_second: float | None = None) -> bool:
+    def start(self, object_ids: Sequence[str], bytes_per_second: float | None = None) -> bool:
         """
         Begin, unless it runs already.
 
-        @param files: ids and sizes.
         @return: whether it has begun.
         """
         if self._running is not None:
             return False
-        self._running = Deferred.fromCoroutine(self.run(files, bytes_per_second))
+        self._running = Deferred.fromCoroutine(self.run(object_ids, bytes_per_second))
         self._running.addErrback(self._failed)
         self._running.addCallback(self._ended)
         return True
@@ -118,19 +117,19 @@ class Verification:
         if self._running is not None:
             self._running.cancel()
 
-    async def run(self, files: Sequence[tuple[str, int]], bytes_per_second: float | None = None) -> None:
+    async def run(self, object_ids: Sequence[str], bytes_per_second: float | None = None) -> None:
         """
-        Check C{files}. May be cancelled.
-
-        @param files: ids and sizes.
+        Check the files of C{object_ids}. May be cancelled.
         """
-        self.progress = Checked(state="running", total=len(files), total_bytes=sum(size for _, size in files))
-        self._rate = bytes_per_second
-        self._began_at = self._clock.seconds()
-        self._hashed = 0
+        self.progress = Checked(state="running", total=len(object_ids))
         passed = 0
         try:
-            for number, (object_id, size) in enumerate(files, 1):
+            self._tell(total_bytes=await self._in_thread(self._store.occupied, object_ids))
+            self._rate = bytes_per_second
+            self._began_at = self._clock.seconds()
+            self._hashed = 0
+            for number, object_id in enumerate(object_ids, 1):
+                size = self._store.occupied([object_id])
                 if not await self._check(object_id):
                     self._tell(left_alone=self.progress.left_alone + 1)
                     if self.progress.left_alone % _TURN == 0:
@@ -157,9 +156,9 @@ class Verification:
                 return await self._check_first(object_id)
         except (DiskFailed, OSError) as error:
             self._log.error("object {id} cannot be verified: {error}", id=object_id, error=error)
-        except DistributorError as error:
-            # It may be listed again one day: the file stays until its space is wanted.
-            self._log.debug("object {id} is left alone: {error!r}", id=object_id, error=error)
+        except DistributorError:
+            # It may be listed again one day: the file stays until its space is wanted. There may be many.
+            pass
         return False
 
     async def _check_again(self, object_id: str) -> bool:
@@ -262,5 +261,5 @@ async def adopt(
     """
     await store.surveyed()
     verification = Verification(store, lookup, clock, in_thread, told)
-    await verification.run(list(store.unverified.items()), bytes_per_second)
+    await verification.run(list(store.unverified), bytes_per_second)
     return verification.progress

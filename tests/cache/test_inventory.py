@@ -98,25 +98,27 @@ class InventoryTests(SynchronousTestCase):
             self.inventory.tell_type(object_id, "video/mp4")
         self.assertEqual([self.inventory.items[each].last_access for each in "789"], [NOW, 0.0, NOW - 1])
         self.assertEqual(self.inventory.items["9"], Unverified(4, type="video/mp4", hits=5))
-        self.assertEqual(self.inventory.unverified_items(), [("9", Unverified(4, type="video/mp4", hits=5))])
+        self.assertEqual(self.inventory.unverified_item("9"), self.inventory.items["9"])
+        self.assertIsNone(self.inventory.unverified_item("7"))
         self.assertEqual(self.inventory.items["7"].type, None)
         self.inventory.tell("7", NOW + 1, 5)
         self.assertEqual(self.inventory.items["7"].last_access, NOW + 1)
 
     def test_put_in_order(self) -> None:
         """
-        What is touched meanwhile comes last, though it may have had its turn before, or have it later.
+        What is touched meanwhile, or comes, is last, though it may have had its turn before, or have it later.
         """
         for object_id in "4321":
             self.inventory.keep(object_id, entry())
-        self.assertEqual([object_id for object_id, _ in self.inventory.begin_order()], ["4", "3", "2", "1"])
+        self.assertEqual(self.inventory.begin_order(), ["4", "3", "2", "1"])
         self.inventory.touch("3", NOW)
         self.inventory.order(["1", "2"])
+        self.inventory.keep("5", entry())
         self.inventory.touch("1", NOW)
-        self.inventory.order(["3", "4", "5"])
+        self.inventory.order(["3", "4", "6"])
         self.inventory.touch("3", NOW)
         self.inventory.end_order()
-        self.assertEqual(list(self.inventory.items), ["2", "4", "1", "3"])
+        self.assertEqual(list(self.inventory.items), ["2", "4", "5", "1", "3"])
 
     def test_watched(self) -> None:
         """

@@ -197,7 +197,14 @@ class EveryMomentTests(StoreCase):
     objects = tuple(data_object(object_id, size) for object_id, size in (("1", 60), ("2", 50), ("3", 70), ("90", 40)))
     #: An operator's file that does not have the hash of its object.
     wrong = data_object("91", 40)
-    capacity = 200
+    #: One that has, and is verified where it is.
+    kept = data_object("92", 10)
+    capacity = 210
+
+    def setUp(self) -> None:
+        super().setUp()
+        # The garbage collector would close a database in an orderly way, at any moment.
+        self.killed: list[Store] = []
 
     async def live(self, store: Store) -> None:
         """
@@ -223,6 +230,7 @@ class EveryMomentTests(StoreCase):
         await store.flush()
         reader.close()
         await self.fetch(store, two)
+        await store.confirm(self.kept, None)
         await self.fetch(store, right)
         await self.fetch(store, self.wrong)
         await self.fetch(store, three)
@@ -246,6 +254,7 @@ class EveryMomentTests(StoreCase):
         patches = [self.patch(os, name, life.wrapped(getattr(os, name))) for name in CALLS]
         index = Index(base / "state" / "index.sqlite3", life.in_thread)
         store = Store(base / "assets", index, self.capacity, IN_THREAD, self.clock.seconds)
+        self.killed.append(store)
         ended = Deferred.fromCoroutine(live(store))
         for patch in patches:
             patch.restore()
@@ -285,7 +294,7 @@ class EveryMomentTests(StoreCase):
         self.assertEqual(self.files(self.partial).keys(), recorded.keys())
         present = sum(stop - start for runs in recorded.values() for start, stop in runs)
         self.assertEqual((store.used, store.reserved), (sum(complete.values()) + present, 0))
-        for each in (*self.objects, self.wrong):
+        for each in (*self.objects, self.wrong, self.kept):
             if store.get(each.id) is None:
                 self.done(self.fetch(store, each))
             self.assertEqual(self.read(store, each.id), payload(each.id, each.size))
@@ -315,10 +324,12 @@ class EveryMomentTests(StoreCase):
             base = self.base / str(steps)
             self.put_file(base / "assets" / "90", payload("90", 40))
             self.put_file(base / "assets" / "91", b"wrong" * 8)
+            self.put_file(base / "assets" / "92", payload("92", 10))
             ended = self.run_life(base, steps, self.live)
             second = self.copied(base)
             self.run_life(second, steps % 7, lambda store: store.start())
             self.assert_sound(self.copied(second))
+            self.killed.clear()
             shutil.rmtree(self.base)
             steps += 1
         self.assertGreater(steps, 60, "the life was shorter than it should be")
