@@ -230,11 +230,11 @@ class Store:
         L{stop}.
 
         @param due: write it only if the last time is long ago, compared to what it took.
-        @return: whether it has been written. It never is while not all files have been looked at: Argus deletes what is
-            not in its list.
+        @return: whether it has been written. It is not before all files are known, and what the file that is there
+            says of them: Argus deletes what is not in its list.
         @raise DiskFailed: it cannot be; what is there stays.
         """
-        return self._survey.complete and await self._contents.save(due=due)
+        return self._survey.finished and await self._contents.save(due=due)
 
     # Evidence.
 

@@ -59,6 +59,7 @@ class Survey:
     Then it hears what Argus knew, and puts all in order: whoever wants to evict waits for L{over}.
 
     @ivar complete: whether all files have been looked at.
+    @ivar finished: whether all that Argus knew has been heard, too.
     """
 
     _log = Logger("distributor.cache.store")
@@ -91,6 +92,7 @@ class Survey:
         self._looked = _Point()
         self._over = _Point()
         self.complete = False
+        self.finished = False
 
     async def load(self) -> None:
         """
@@ -168,6 +170,7 @@ class Survey:
                         return
         if news or self._inventory.unverified:
             await self._put_in_order()
+        self.finished = self.complete
         self._log.info(
             "{entries} objects, {partials} unfinished, {unverified} to be verified: {used} of {capacity} bytes",
             entries=self._inventory.entry_count,

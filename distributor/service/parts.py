@@ -4,6 +4,7 @@ What a node is made of, built and handed to one another in one place.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -95,7 +96,9 @@ class Parts:
         self.tally = Tally()
         index = Index(index_path, self.threads.sqlite)
         argus = ArgusState(directories.cache_state / "cache.json", in_thread)
-        self.store = Store(directories.assets, index, limits.storage_bytes, in_thread, reactor.seconds, argus)
+        self.store = Store(
+            directories.assets, index, limits.storage_bytes, in_thread, reactor.seconds, argus, gc.freeze
+        )
         timeout_s = limits.outbound_requests_timeout_s
         self.connections = Connections(reactor, timeout_s, allow_private=config.sources.allow_private_addresses)
         self.storage_nodes = StorageNodes(

@@ -354,15 +354,19 @@ class ArgusTests(SurveyCase):
 
     def test_left_off(self) -> None:
         """
-        A node that is stopped does not read it to its end.
+        A node that is stopped does not read it to its end, and leaves it as it is.
         """
         self.leave_file("7", NOW)
         self.tell([("7", 10)])
+        before = self.cache_json.read_bytes()
         store = self.held()
         self.jobs.run("read")
         self.jobs.run("read")
         store.leave_off()
         self.jobs.run("read")
         self.assertEqual(self.jobs.names, [])
+        # What has not been read must not be written over.
+        self.assertFalse(self.ran(self.jobs, store.save_for_argus()))
+        self.assertEqual(self.cache_json.read_bytes(), before)
         self.ran(self.jobs, store.stop())
         self.assert_nothing_open()
