@@ -151,6 +151,8 @@ class RoomTests(_StoreTestCase):
         self.assert_served("hit")
         with file.open("r+b") as opened:
             opened.truncate(1000)
+        # It is open from the answer before, and what is missing comes from the storage node; then it is looked at anew.
+        self.assert_served("hit")
         self.assert_served("miss")
         self.assert_served("hit")
         self.assertEqual(self.told(), (1, MIB))
