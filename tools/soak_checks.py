@@ -69,7 +69,7 @@ def check_clients(tally: Mapping[str, Any], clients: int) -> list[Check]:
     @param tally: the members of L{Tally<tools.soak_wishes.Tally>}.
     """
     outcomes = tally["outcomes"]
-    complaints = "; ".join(tally["complaints"][:5])
+    complaints = "; ".join([each for each in tally["complaints"] if each.startswith("wrong")][:5])
     return [
         Check("no wrong byte, no answer that should not be", outcomes["wrong"] == 0, complaints or "none"),
         Check("no client left waiting for ever", outcomes["stuck"] == 0, f"{outcomes['stuck']} stuck"),

@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import asdict, frozen
 
-from tools.soak_wishes import REFUSALS, Chooser, Outcome, Tally, Target, Wish, fault_in_head, increase
+from tools.soak_wishes import REFUSALS, Chooser, Outcome, Tally, Target, Wish, fault_in_head, increase, unverifiable
 
 _PIECE = 128 * 1024
 
@@ -226,7 +226,7 @@ class Clients:
             connection.writer.write(wish.request(keep))
             outcome = await self._take_answer(connection, wish, used)
             if outcome is not None:
-                self.tally.count(outcome)
+                self.tally.count(outcome, str(wish))
         except Wrong as error:
             self.tally.count(Outcome.WRONG, f"{wish}: {error}")
         except TimeoutError:
@@ -288,16 +288,12 @@ class Clients:
             self.tally.bytes += len(data)
             difference = self._media.first_difference(wish.object_id, position, data)
             if difference is not None:
-                if self._unverifiable(wish, difference, headers):
+                if unverifiable(wish, difference, headers):
                     return Outcome.UNVERIFIABLE
                 raise Wrong(f"wrong bytes from {difference} on, X-Cache: {headers.get('x-cache')}")
             position += len(data)
             await self._pace.take(len(data))
         return Outcome.RIGHT
-
-    @staticmethod
-    def _unverifiable(wish: Wish, difference: int, headers: Mapping[str, str]) -> bool:
-        return wish.start > 0 and difference == wish.size - 1 and headers.get("x-cache") == "miss"
 
     # Those that do not behave.
 
@@ -342,7 +338,7 @@ class Clients:
             if not data:
                 return
             difference = self._media.first_difference(wish.object_id, position, data)
-            if difference is not None and not self._unverifiable(wish, difference, headers):
+            if difference is not None and not unverifiable(wish, difference, headers):
                 raise Wrong(f"wrong bytes from {difference} on")
             position += len(data)
             await asyncio.sleep(0.2)

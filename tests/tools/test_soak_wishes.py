@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tools.soak_wishes import Chooser, Outcome, Tally, Target, Wish, fault_in_head
+from tools.soak_wishes import Chooser, Outcome, Tally, Target, Wish, fault_in_head, unverifiable
 
 _SIZES = {"1": 1, "2": 1000, "3": 10_000_000}
 _TARGETS = (Target(80, frozenset("12")), Target(81, frozenset("23")))
@@ -99,6 +99,24 @@ class HeadTests(SynchronousTestCase):
             (503, {"content-length": "10", "content-type": "text/html"}),
         ):
             self.assertIsNotNone(fault_in_head(_RANGE, status, headers), (status, headers))
+
+
+class UnverifiableTests(SynchronousTestCase):
+    """
+    The one byte that nobody answers for.
+    """
+
+    def test_exception(self) -> None:
+        """
+        It is the last one of an object, of a range from its middle, that is passed through; no other.
+        """
+        wish = evolve(_RANGE, start=10, stop=1000)
+        passed = {"x-cache": "miss", "cache-status": "distributor; fwd=miss"}
+        self.assertTrue(unverifiable(wish, 999, passed))
+        self.assertFalse(unverifiable(wish, 998, passed))
+        self.assertFalse(unverifiable(evolve(wish, start=0), 999, passed))
+        self.assertFalse(unverifiable(wish, 999, {**passed, "cache-status": "distributor; fwd=miss; stored"}))
+        self.assertFalse(unverifiable(wish, 999, {"x-cache": "hit", "cache-status": "distributor; hit"}))
 
 
 class TallyTests(SynchronousTestCase):
