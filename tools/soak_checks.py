@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from tools.soak_facts import Descriptors, Disk
 
@@ -96,7 +96,7 @@ def check_distributor(facts: DistributorFacts) -> list[Check]:
         Check(
             "no descriptor leaked",
             (after.served, after.objects, after.lost) == (0, 0, 0) and after.others <= before.others,
-            f"{before} before, {after} after",
+            f"{_told(before)}; then {_told(after)}",
         ),
         Check("no download left", facts.downloads == 0, str(facts.downloads)),
         Check(
@@ -108,6 +108,10 @@ def check_distributor(facts: DistributorFacts) -> list[Check]:
         check_memory(facts.rss),
     ]
     return [Check(f"{facts.name}: {each.name}", each.well, each.detail) for each in checks]
+
+
+def _told(found: Descriptors) -> str:
+    return ", ".join(f"{number} {name}" for name, number in asdict(found).items() if number)
 
 
 def check_memory(rss: Sequence[int]) -> Check:

@@ -12,9 +12,12 @@ import sys
 from pathlib import Path
 from select import select
 from threading import Timer
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from tests.integration.process import PATIENCE_S, ROOT, ProcessTestCase, environment
+
+_DISTRIBUTORS = ("distributor-a", "distributor-b")
 
 
 class DevnetTests(ProcessTestCase):
@@ -27,7 +30,7 @@ class DevnetTests(ProcessTestCase):
         Start one; it ends with the test.
         """
         process = subprocess.Popen(
-            [sys.executable, "-m", "distributor.devnet", "--manifest", "--objects", "8", *arguments],
+            [sys.executable, "-m", "distributor.devnet", "--objects", "8", *arguments],
             env=environment(),
             cwd=self.directory(),
             stdin=subprocess.DEVNULL,
@@ -59,18 +62,35 @@ class DevnetTests(ProcessTestCase):
 
     def test_life(self) -> None:
         """
-        It starts, says where everything is, serves, and at Ctrl-C ends every process that it has started.
+        It starts, says where everything is, and all of it works: each distributor, through its query node, serves what
+        the other does not; the operator's commands are answered. At Ctrl-C it ends every process that it has started.
         """
         directory = self.directory()
         process = self.started("--dir", str(directory))
         output = self.read_until(process, "Ctrl-C ends everything")
         urls = dict(re.findall(r"^  (\S+) +(http://127\.0\.0\.1:\d+)$", output, re.MULTILINE))
         self.assertEqual(len(urls), 7, output)
-        [target] = re.findall(r"curl -o /dev/null (http://\S+)  .*downloaded", output)
-        with urlopen(target, timeout=PATIENCE_S) as answer:
-            served = answer.read()
-        media = directory / "media" / f"{target.rpartition('/')[2]}.bin"
-        self.assertTrue(served == media.read_bytes(), "other bytes than those of the media")
+        targets = re.findall(r"curl -o /dev/null (http://\S+)", output)
+        self.assertEqual({target.partition("/api")[0] for target in targets}, {urls[name] for name in _DISTRIBUTORS})
+        for target in targets:
+            with urlopen(target, timeout=PATIENCE_S) as answer:
+                served = answer.read()
+            media = directory / "media" / f"{target.rpartition('/')[2]}.bin"
+            self.assertTrue(served == media.read_bytes(), "other bytes than those of the media")
+        [elsewhere] = re.findall(r"curl -si (http://\S+) .*421", output)
+        self.assertEqual(self.assertRaises(HTTPError, urlopen, elsewhere, timeout=PATIENCE_S).code, 421)
+        for name in _DISTRIBUTORS:
+            status = subprocess.run(
+                [sys.executable, "-m", "distributor", "status", "--json", "--config", directory / name / "config.yml"],
+                env=environment(),
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_S,
+                check=False,
+            )
+            self.assertEqual(status.returncode, 0, status.stderr)
+            self.assertIn(name, status.stdout)
         children = children_of(process.pid)
         self.assertEqual(len(children), 7)
         process.send_signal(signal.SIGINT)
@@ -83,9 +103,9 @@ class DevnetTests(ProcessTestCase):
 
     def test_chaos(self) -> None:
         """
-        With C{--chaos} things happen to nodes, and it still ends well.
+        With C{--chaos} things happen to nodes, and it still ends well; here, with distributors that read a manifest.
         """
-        process = self.started("--chaos", "--quiet")
+        process = self.started("--chaos", "--quiet", "--manifest")
         self.read_until(process, r"^chaos .*(kill|SIGSTOP|restart|spoil)")
         process.send_signal(signal.SIGTERM)
         self.read_until(process, r"devnet +\| stopped")

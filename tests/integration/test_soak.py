@@ -150,7 +150,7 @@ class SoakTests(ProcessTestCase):
         """
         output = self.directory() / "soak.json"
         ended = subprocess.run(
-            [sys.executable, "-m", "tools.soak", "--seconds", "8", "--manifest", "--output", output],
+            [sys.executable, "-m", "tools.soak", "--seconds", "8", "--output", output],
             cwd=ROOT,
             env=environment(),
             capture_output=True,
