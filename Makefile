@@ -1,5 +1,5 @@
-# make run: a node; make devnet: a network of them; make test: every test; make lint: what CI checks besides. See
-# docs/development.rst.
+# make run: a node; make devnet: a network of them; make test: every test; make lint: what CI checks besides;
+# make bench: how fast it is. See docs/development.rst.
 
 PORT ?= 3334
 ARGS ?=
@@ -13,7 +13,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 # --port and --listen exclude each other, so a --listen in ARGS takes the place of PORT.
 PORT_OPTION := $(if $(filter --listen% -l%,$(ARGS)),,--port $(PORT))
 
-.PHONY: run devnet soak test lint bench venv test-venv clean
+.PHONY: run devnet soak test lint bench bench-quick venv test-venv bench-venv clean
 
 # exec: the shell gives way to twistd, so that signals reach it. No pidfile: two nodes may run from one checkout.
 run: venv
@@ -36,16 +36,17 @@ lint: test-venv
 	$(BIN)/mypy
 	$(BIN)/python tools/run_trial.py tests.test_rooms
 
-# Takes half an hour, and wants the machine for itself. It installs no peer: the scripts say what they miss.
-bench: venv
-	@status=0; \
-	for each in shared_download slow_readers seeks; do \
-	    $(BIN)/python -m benchmarks.$$each --output benchmarks/results/$$each.json || status=1; \
-	done; \
-	exit $$status
+# Takes most of an hour, and wants the machine for itself. It installs no peer: it says what it misses.
+bench: bench-venv
+	@$(BIN)/python -m benchmarks
+
+# Less than two minutes, and not more than an impression.
+bench-quick: venv
+	@$(BIN)/python -m benchmarks --quick
 
 venv: .venv/installed
 test-venv: .venv/installed-for-tests
+bench-venv: .venv/installed-for-benchmarks
 
 # The .pth file is all that an editable install would do for a program without scripts or metadata of its own, and needs
 # nothing built. Listing the plugins writes Twisted's cache of them once, here.
@@ -60,6 +61,11 @@ test-venv: .venv/installed-for-tests
 .venv/installed-for-tests: requirements-dev.lock .venv/installed
 	@echo "Installing what tests need ..."
 	@$(PIP_INSTALL) -r requirements.lock -r requirements-dev.lock
+	@touch $@
+
+.venv/installed-for-benchmarks: requirements-bench.lock .venv/installed
+	@echo "Installing what the plot needs ..."
+	@$(PIP_INSTALL) -r requirements.lock -r requirements-bench.lock
 	@touch $@
 
 clean:

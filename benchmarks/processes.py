@@ -11,7 +11,7 @@ import os
 import resource
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -75,10 +75,17 @@ class Server:
     A process that serves HTTP, its children included. Used as a context manager: at the end of it, it is gone.
 
     @ivar port: where it listens.
+    @ivar tls_port: where it listens for TLS.
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str | Path], port: int, directory: Path, ready: str = "/"
+        self,
+        name: str,
+        arguments: Sequence[str | Path],
+        port: int,
+        directory: Path,
+        ready: str = "/",
+        tls_port: int | None = None,
     ) -> None:
         """
         @param directory: where it runs; what it says goes to C{output.log} there.
@@ -87,6 +94,7 @@ class Server:
         """
         self.name = name
         self.port = port
+        self.tls_port = tls_port
         self._log = directory / "output.log"
         inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
         with self._log.open("wb") as log:
@@ -159,6 +167,14 @@ class Server:
             for pid in reversed(self.pids()):
                 os.kill(pid, 9)
             self._process.wait()
+
+    def pin(self, processors: Collection[int]) -> None:
+        """
+        Let it run nowhere else from now on.
+        """
+        for pid in self.pids():
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), processors)
 
     def pids(self) -> list[int]:
         """

@@ -98,7 +98,7 @@ def show(rows: Sequence[Row], rounds: Mapping[str, Sequence[Figures]]) -> bool:
     }
     missed = [row for row in rows if row.target is not None and max(values[node][row.key], default=inf) > row.target]
     targets = ["" if row.target is None else f"{row.target:g}{' MISSED' if row in missed else ''}" for row in rows]
-    _table(
+    table(
         ["", *rounds, "target"],
         [
             [row.title, *(_cell(values[name][row.key], row.digits) for name in rounds), target]
@@ -109,11 +109,11 @@ def show(rows: Sequence[Row], rounds: Mapping[str, Sequence[Figures]]) -> bool:
         ratios = [
             [row.title, *(_ratio(values[node][row.key], values[peer][row.key]) for peer in peers)] for row in rows
         ]
-        _table(["", *(f"{node} / {peer}" for peer in peers)], ratios)
+        table(["", *(f"{node} / {peer}" for peer in peers)], ratios)
     return not missed
 
 
-def _table(head: list[str], lines: list[list[str]]) -> None:
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     """
     A simple table of reStructuredText.
     """

@@ -9,7 +9,14 @@ import resource
 import shutil
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from benchmarks.processes import LOOPBACK, Server, free_port
 from distributor.devnet import media_in
@@ -19,6 +26,40 @@ from distributor.devnet.manifest import manifest_text
 
 def _twistd(*arguments: str | Path) -> list[str | Path]:
     return [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", *arguments]
+
+
+@frozen
+class Tls:
+    """
+    The files of a key and of a certificate.
+    """
+
+    key: Path
+    certificate: Path
+
+
+def new_tls(directory: Path) -> Tls:
+    """
+    A key, and a certificate that nobody trusts.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, LOOPBACK)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    tls = Tls(directory / "key.pem", directory / "certificate.pem")
+    pem, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    tls.key.write_bytes(key.private_bytes(pem, kind, serialization.NoEncryption()))
+    tls.certificate.write_bytes(certificate.public_bytes(pem))
+    return tls
 
 
 def storage_node(directory: Path, media: Path, rate: int | None = None, delay_ms: int = 0) -> Server:
@@ -36,19 +77,26 @@ def storage_node(directory: Path, media: Path, rate: int | None = None, delay_ms
     return Server("storage node", _twistd("storage-node", *options), port, directory, "/api/v1/version")
 
 
-def distributor(directory: Path, manifest: Path, ready: str = "/readyz") -> Server:
+def distributor(
+    directory: Path, manifest: Path, ready: str = "/readyz", *, workers: int = 1, tls: Tls | None = None
+) -> Server:
     """
     C{twistd distributor}; it keeps what it has in C{directory / "data"}.
 
     @param ready: what to ask it for, to see that it serves.
+    @param tls: listen with it, too.
     """
     port = free_port()
+    tls_port = free_port() if tls is not None else None
     config = directory / "config.yml"
     config.write_text(f"id: bench\ncatalogue: {{manifest: {manifest}}}\n", encoding="utf-8")
     # Twisted's default of 50 makes most of a thousand wait for a second or more; nginx has 511, Varnish 1024.
-    listen = f"tcp:{port}:interface={LOOPBACK}:backlog=1024"
-    arguments = _twistd("distributor", "--listen", listen, "--config", config, "--data-dir", directory / "data")
-    return Server("distributor", arguments, port, directory, ready)
+    there = f"interface={LOOPBACK}:backlog=1024"
+    listen = ["--listen", f"tcp:{port}:{there}"]
+    if tls is not None:
+        listen += ["--listen", f"ssl:{tls_port}:privateKey={tls.key}:certKey={tls.certificate}:{there}"]
+    options: list[str | Path] = ["--config", config, "--data-dir", directory / "data", "--workers", str(workers)]
+    return Server("distributor", _twistd("distributor", *listen, *options), port, directory, ready, tls_port)
 
 
 _NGINX = """
@@ -195,7 +243,7 @@ def varnish(directory: Path, upstream: Server) -> Server:
 
 
 #: The program of each peer, and Debian's package that brings it.
-PACKAGES: Mapping[str, str] = {"nginx": "nginx-light", "varnishd": "varnish"}
+PACKAGES: Mapping[str, str] = {"nginx": "nginx-light", "wrk": "wrk", "varnishd": "varnish"}
 
 
 def installed(*programs: str) -> set[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import distributor
 
@@ -110,13 +110,24 @@ class RequirementsTests(SynchronousTestCase):
         run_time = set(pinned("requirements.lock"))
         self.assertEqual(set(pinned("requirements-dev.lock")), tools - run_time | {"setuptools"})
 
+    def test_benchmark_lock_is_exact(self) -> None:
+        """
+        The lock of the benchmarks adds what their extra needs. It is checked where that is installed; tests need it not.
+        """
+        extra = declared("options.extras_require", "bench")
+        try:
+            wanted = needed(extra.values())
+        except metadata.PackageNotFoundError as error:
+            raise SkipTest(f"not installed: {error.name}") from error
+        self.assertEqual(set(pinned("requirements-bench.lock")), wanted - set(pinned("requirements.lock")))
+
     def test_pins_are_in_range(self) -> None:
         """
         Each pinned version is one that the declared range allows.
         """
-        pins = pinned("requirements.lock") | pinned("requirements-dev.lock")
+        pins = pinned("requirements.lock") | pinned("requirements-dev.lock") | pinned("requirements-bench.lock")
         ranges = declared("options", "install_requires")
-        for extra in ("devnet", "test", "lint"):
+        for extra in ("bench", "devnet", "test", "lint"):
             ranges |= declared("options.extras_require", extra)
         for name, requirement in ranges.items():
             self.assertIn(pins[name], requirement.specifier, name)
@@ -125,7 +136,7 @@ class RequirementsTests(SynchronousTestCase):
         """
         The lock files say which versions, and nothing about where they come from.
         """
-        for name in ("requirements.lock", "requirements-dev.lock"):
+        for name in ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock"):
             for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
                 self.assertTrue(re.fullmatch(r"#.*|[A-Za-z0-9._-]+==[0-9][0-9.]*", line), f"{name}: {line}")
 
