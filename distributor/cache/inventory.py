@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from sys import intern
 
-from distributor.cache.items import Entry, Item, Partial, Sizes, Unverified
+from distributor.cache.items import Batch, Entry, Item, Partial, Sizes, Unverified
 
 
 class Inventory:
@@ -175,6 +175,18 @@ class Inventory:
         if self._touched is not None:
             self._touched[object_id] = None
         self._changed(object_id, item)
+
+    def keep_all(self, batch: Batch) -> None:
+        """
+        Take in many at once, none of whose ids is here. Nobody may be watching yet, unless no object among them is
+        complete; nor may all be being put in order.
+        """
+        assert self._touched is None and not (self._watchers and len(batch.items) > len(batch.unverified))
+        self._items.update(batch.items)
+        self._partials.update(batch.partials)
+        self._unverified.update(batch.unverified)
+        self._kept += batch.occupied
+        self.changes += 1
 
     def take(self, object_id: str) -> Item | None:
         """

@@ -90,6 +90,23 @@ class Unverified:
 Item = Entry | Partial | Unverified
 
 
+@frozen
+class Batch:
+    """
+    Many items that come at once.
+
+    @ivar items: all of them, by id, in their order.
+    @ivar partials: those of them that are unfinished.
+    @ivar unverified: those of them that are not verified.
+    @ivar occupied: what all of them take, in bytes on disk.
+    """
+
+    items: Mapping[str, Item]
+    partials: Mapping[str, Partial]
+    unverified: Mapping[str, Unverified]
+    occupied: int
+
+
 class Sizes(Mapping[str, int]):
     """
     The sizes of unverified files, by id.

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from distributor.cache.database import RawRow, Row
 from distributor.cache.disk import File
-from distributor.cache.items import Entry, Item, Partial, Unverified
+from distributor.cache.items import Batch, Entry, Item, Partial, Unverified
 from distributor.model import is_object_id
 
 
@@ -20,11 +20,11 @@ class Believed:
     """
     What rows of the index are worth.
 
-    @ivar items: by id, in the order of the rows.
+    @ivar batch: complete and unfinished objects, in the order of the rows.
     @ivar stale: ids of rows to delete.
     """
 
-    items: dict[str, Entry | Partial]
+    batch: Batch
     stale: list[str]
 
 
@@ -41,24 +41,27 @@ def believe(rows: Iterable[RawRow], unfinished: Mapping[str, int]) -> Believed:
 
     @param unfinished: the sizes of unfinished files, by id.
     """
-    items: dict[str, Entry | Partial] = {}
+    items: dict[str, Item] = {}
+    partials: dict[str, Partial] = {}
     stale = []
+    occupied = 0
     for row in rows:
-        object_id = row[0]
-        item = _item(row, unfinished) if is_object_id(object_id) else None
-        if item is None:
+        object_id, size, content_hash, type, state, _, _, last_access, _ = row
+        if not is_object_id(object_id):
             stale.append(object_id)
+        elif state == "complete":
+            # There may be hundreds of thousands of rows, and there are few types: each is held once.
+            items[object_id] = Entry(size, content_hash, intern(type) if type is not None else None, last_access)
+            occupied += size
+        elif (partial := _partial(Row.of(row), unfinished)) is not None:
+            items[object_id] = partials[object_id] = partial
+            occupied += partial.occupied
         else:
-            items[object_id] = item
-    return Believed(items, stale)
+            stale.append(object_id)
+    return Believed(Batch(items, partials, {}, occupied), stale)
 
 
-def _item(raw: RawRow, unfinished: Mapping[str, int]) -> Entry | Partial | None:
-    if raw[4] == "complete":
-        # There may be hundreds of thousands of rows, and there are few types: each is held once.
-        type = raw[3]
-        return Entry(raw[1], raw[2], intern(type) if type is not None else None, raw[7])
-    row = Row.of(raw)
+def _partial(row: Row, unfinished: Mapping[str, int]) -> Partial | None:
     present = unfinished.get(row.id)
     if present is None or not row.extents or not row.extents[-1][1] <= present <= row.size:
         return None
@@ -107,11 +110,11 @@ class Compared:
     """
     What some of the complete files are worth.
 
-    @ivar unverified: those of whose bytes nothing is known, by id.
+    @ivar batch: those of whose bytes nothing is known.
     @ivar replaced: ids of items that are not what there is; where it is an unfinished one, its file is of no use.
     """
 
-    unverified: dict[str, Unverified]
+    batch: Batch
     replaced: list[str]
 
 
@@ -128,6 +131,7 @@ def compare(files: Iterable[File], items: Mapping[str, Item], awaited: set[str])
     """
     unverified = {}
     replaced = []
+    occupied = 0
     for object_id, size, last_access in files:
         item = items.get(object_id)
         awaited.discard(object_id)
@@ -136,4 +140,5 @@ def compare(files: Iterable[File], items: Mapping[str, Item], awaited: set[str])
         if item is not None:
             replaced.append(object_id)
         unverified[object_id] = Unverified(size, last_access)
-    return Compared(unverified, replaced)
+        occupied += size
+    return Compared(Batch(unverified, {}, unverified, occupied), replaced)

@@ -17,7 +17,7 @@ from distributor.cache.cache_json import Told
 from distributor.cache.departures import Departures
 from distributor.cache.disk import BATCH, Listing
 from distributor.cache.index import Index
-from distributor.cache.items import Entry, Partial
+from distributor.cache.items import Partial
 from distributor.cache.order import RUN, batches, by_last_access, merged, used
 from distributor.cache.reconcile import believe, compare, leftovers
 from distributor.model import DiskFailed, InThread
@@ -105,10 +105,9 @@ class Survey:
         async with aclosing(self._index.load(partial(believe, unfinished=unfinished))) as rows:
             async for believed in rows:
                 stale += believed.stale
-                for object_id, item in believed.items.items():
-                    self._inventory.keep(object_id, item)
-                    if isinstance(item, Entry):
-                        self._awaited.add(object_id)
+                self._inventory.keep_all(believed.batch)
+                self._awaited.update(believed.batch.items)
+                self._awaited.difference_update(believed.batch.partials)
                 self._settled()
         left = leftovers(self._inventory.items, unfinished)
         for object_id, error in (await self._disk.unlink_partial(left.useless)).items():
@@ -192,8 +191,7 @@ class Survey:
                 return False
             compared = compare(files, inventory.items, awaited)
             await self._drop(compared.replaced)
-            for object_id, item in compared.unverified.items():
-                inventory.keep(object_id, item)
+            inventory.keep_all(compared.batch)
             self._settled()
         await self._drop(list(awaited))
         if listing.strange_count:

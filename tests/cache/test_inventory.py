@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.cache.inventory import Inventory
-from distributor.cache.items import Entry, Item, Partial, Unverified
+from distributor.cache.items import Batch, Entry, Item, Partial, Unverified
 from tests.cache.stores import NOW
 
 PARTIAL = Partial(10, "gW", None, ((0, 2), (5, 6)), NOW)
@@ -72,6 +72,24 @@ class InventoryTests(SynchronousTestCase):
         self.inventory.keep("8", PARTIAL)
         self.assertFalse(self.inventory.touch("8", NOW))
         self.assertFalse(self.inventory.touch("9", NOW))
+
+    @given(st.dictionaries(st.integers(0, 9).map(str), items))
+    def test_many_at_once(self, kept: dict[str, Item]) -> None:
+        """
+        Taking in many at once comes to the same as one after another.
+        """
+        together, one_by_one = Inventory(100), Inventory(100)
+        partials = {object_id: item for object_id, item in kept.items() if isinstance(item, Partial)}
+        unverified = {object_id: item for object_id, item in kept.items() if isinstance(item, Unverified)}
+        together.keep_all(Batch(kept, partials, unverified, sum(item.occupied for item in kept.values())))
+        for object_id, item in kept.items():
+            one_by_one.keep(object_id, item)
+        for inventory in (together, one_by_one):
+            self.assertEqual(list(inventory.items.items()), list(kept.items()))
+        self.assertEqual(together.used, one_by_one.used)
+        self.assertEqual(together.unverified, one_by_one.unverified)
+        self.assertEqual(together.interrupted(), one_by_one.interrupted())
+        self.assertEqual(together.entry_count, one_by_one.entry_count)
 
     def test_disowned(self) -> None:
         """

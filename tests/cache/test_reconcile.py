@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.cache import Entry, Row
-from distributor.cache.items import Item, Partial, Unverified
+from distributor.cache.items import Batch, Item, Partial, Unverified
 from distributor.cache.reconcile import believe, compare, leftovers
 from tests.cache.stores import NOW, raw
 
@@ -44,12 +44,21 @@ class Reconciled:
     overlong_partials: dict[str, int]
 
 
+def check(batch: Batch) -> None:
+    """
+    What is said of many at once must agree with each of them.
+    """
+    assert batch.occupied == sum(item.occupied for item in batch.items.values())
+    for kind, some in ((Partial, batch.partials), (Unverified, batch.unverified)):
+        assert some == {object_id: item for object_id, item in batch.items.items() if isinstance(item, kind)}
+
+
 def reconcile(rows: list[Row], complete: dict[str, int], partial: dict[str, int]) -> Reconciled:
     """
     Step by step, as a start goes.
     """
     believed = believe(map(raw, rows), partial)
-    items: dict[str, Item] = {**believed.items}
+    items: dict[str, Item] = {**believed.batch.items}
     left = leftovers(items, partial)
     awaited = {object_id for object_id, item in items.items() if isinstance(item, Entry)}
     compared = compare([(object_id, size, NOW) for object_id, size in complete.items()], items, awaited)
@@ -57,7 +66,9 @@ def reconcile(rows: list[Row], complete: dict[str, int], partial: dict[str, int]
     useless = [each for each in compared.replaced if isinstance(items[each], Partial)]
     for object_id in dropped:
         del items[object_id]
-    items.update(compared.unverified)
+    items.update(compared.batch.items)
+    for batch in (believed.batch, compared.batch):
+        check(batch)
     return Reconciled(items, believed.stale + dropped, left.useless + useless, left.overlong)
 
 
