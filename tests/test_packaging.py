@@ -112,7 +112,8 @@ class RequirementsTests(SynchronousTestCase):
 
     def test_benchmark_lock_is_exact(self) -> None:
         """
-        The lock of the benchmarks adds what their extra needs. It is checked where that is installed; tests need it not.
+        The lock of the benchmarks adds what their extra needs. It is checked where that is installed, as tests do not
+        need it.
         """
         extra = declared("options.extras_require", "bench")
         try:
