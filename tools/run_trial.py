@@ -96,9 +96,9 @@ def groups(names: list[str]) -> list[list[str]]:
     if names != ["tests"]:
         return [names]
     parts = sorted(f"tests.{module.name}" for module in pkgutil.iter_modules(["tests"]))
-    waiting = sorted(f"tests.integration.{module.name}" for module in pkgutil.iter_modules(["tests/integration"]))
-    computing = [name for name in parts if name != "tests.integration"]
-    return [group for group in (waiting[::2], waiting[1::2], computing) if group]
+    waiting = [name for name in parts if name == "tests.integration"]
+    computing = [name for name in parts if name not in waiting]
+    return [group for group in (waiting, computing) if group]
 
 
 def main(arguments: list[str]) -> int:
