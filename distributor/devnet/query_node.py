@@ -168,12 +168,13 @@ class QueryNode:
 
     def resource(self) -> Resource:
         """
-        The tree: C{/graphql}; and for who develops, C{PUT /fault} and C{GET /queries}.
+        The tree: C{/graphql}; and for who develops, C{PUT /fault}, C{PUT /network} and C{GET /queries}.
         """
         tree = Resource()
         tree.putChild(PATH.encode("ascii"), _Queries(self))
         tree.putChild(b"fault", _Fault(self))
-        tree.putChild(b"queries", _Count(self))
+        tree.putChild(b"network", _Chain(self))
+        tree.putChild(b"queries", _Asked(self))
         return tree
 
     def site(self) -> Site:
@@ -256,9 +257,32 @@ class _Fault(_Leaf):
         return NOT_DONE_YET
 
 
-class _Count(_Leaf):
+class _Chain(_Leaf):
+    """
+    Another network, as L{Network.document} writes it: time has passed on the chain.
+    """
+
+    def render_PUT(self, request: Any) -> int:
+        try:
+            self._node.network = Network.from_document(json.loads(request.content.read()))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            send_json(request, 400, {"message": f"Not a network: {error!r}"})
+        else:
+            send_json(request, 200, {})
+        return NOT_DONE_YET
+
+
+class _Asked(_Leaf):
+    """
+    How many queries have come, and what they asked.
+    """
+
     def render_GET(self, request: Any) -> int:
-        send_json(request, 200, {"queries": len(self._node.requests)})
+        asked = [
+            {"operation": each.operation, "variables": dict(each.variables), "status": each.status}
+            for each in self._node.requests
+        ]
+        send_json(request, 200, {"queries": len(asked), "asked": asked})
         return NOT_DONE_YET
 
 

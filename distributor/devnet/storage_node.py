@@ -104,10 +104,11 @@ class StorageNode:
     def resource(self) -> Resource:
         """
         The tree whose root is the node's endpoint: C{/api/v1/files/{id}} and what is beside it; and for who develops,
-        C{PUT /fault}.
+        C{PUT /fault} and C{GET /requests}.
         """
         root, api, v1, state = (Resource() for _ in range(4))
         root.putChild(b"fault", _FaultControl(self))
+        root.putChild(b"requests", _Json(self._asked))
         root.putChild(b"api", api)
         api.putChild(b"v1", v1)
         v1.putChild(b"files", _Files(self))
@@ -205,6 +206,18 @@ class StorageNode:
             "bytesAsked": asked,
             "bytesSent": sum(served.sent for served in self.requests),
         }
+
+    def _asked(self) -> object:
+        return [
+            {
+                "method": each.method,
+                "objectId": each.object_id,
+                "range": each.range_header,
+                "status": each.status,
+                "sent": each.sent,
+            }
+            for each in self.requests
+        ]
 
     def _state(self) -> object:
         return {"totalCount": len(self.files), "totalSize": sum(file.size for file in self.files.values())}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from attrs import evolve
 from treq.testing import StubTreq
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -196,23 +197,47 @@ class QueryNodeTests(SynchronousTestCase):
         self.node.next_faults.extend([QueryFault(status=500), QueryFault(status=503)])
         self.assertEqual([self.successResultOf(self.post(query=_OBJECT))[0] for _ in range(3)], [500, 503, 200])
 
+    def put(self, path: str, body: Any) -> int:
+        """
+        Tell it something from outside; the answer's status.
+        """
+        answered = self.client.put(_URL + path, json=body)
+        self.client.flush()
+        code: int = self.successResultOf(answered).code
+        return code
+
     def test_fault_from_outside(self) -> None:
         """
-        C{PUT /fault} sets the fault, C{{}} heals it, and what is none is refused; C{GET /queries} counts.
+        C{PUT /fault} sets the fault, C{{}} heals it, and what is none is refused.
         """
-
-        def put(body: Any) -> int:
-            answered = self.client.put(_URL + "fault", json=body)
-            self.client.flush()
-            code: int = self.successResultOf(answered).code
-            return code
-
-        self.assertEqual(put({"status": 500}), 200)
+        self.assertEqual(self.put("fault", {"status": 500}), 200)
         self.assertEqual(self.successResultOf(self.post(query=_OBJECT))[0], 500)
-        self.assertEqual(put({}), 200)
+        self.assertEqual(self.put("fault", {}), 200)
         self.assertEqual(self.ask(), (200, _FOUND))
         for body in ({"delay_s": -1}, {"unknown": 1}, "healthy"):
-            self.assertEqual(put(body), 400, body)
-        counted = self.client.get(_URL + "queries")
+            self.assertEqual(self.put("fault", body), 400, body)
+
+    def test_network_from_outside(self) -> None:
+        """
+        C{PUT /network} puts another network in the place of this one, and what is none is refused.
+        """
+        self.assertEqual(self.put("network", evolve(NETWORK, bags=()).document()), 200)
+        self.assertEqual(self.ask(), (200, {"data": {"storageDataObjectByUniqueInput": None}}))
+        for body in ({}, [], {**NETWORK.document(), "bags": [{}]}, {**NETWORK.document(), "bags": 1}):
+            self.assertEqual(self.put("network", body), 400, body)
+        self.assertEqual(self.put("network", NETWORK.document()), 200)
+        self.assertEqual(self.ask(), (200, _FOUND))
+
+    def test_asked(self) -> None:
+        """
+        C{GET /queries} counts the queries, and tells each.
+        """
+        self.ask()
+        self.ask("query Bag($id: [String!]) { storageBags(where: {id_in: $id}) { id } }", variables={"id": []})
+        told = self.client.get(_URL + "queries")
         self.client.flush()
-        self.assertEqual(self.successResultOf(self.successResultOf(counted).json()), {"queries": 2})
+        one = {"operation": None, "variables": {}, "status": 200}
+        self.assertEqual(
+            self.successResultOf(self.successResultOf(told).json()),
+            {"queries": 2, "asked": [one, {**one, "variables": {"id": []}}]},
+        )

@@ -240,6 +240,16 @@ class FaultyNodeTests(_NodeTestCase):
         self.assertEqual(put("{}"), 200)
         self.assertEqual(self.node.faults.always, Fault())
 
+    def test_asked_from_outside(self) -> None:
+        """
+        C{GET /requests} tells of each request for a file.
+        """
+        self.get(range="bytes=0-1")
+        self.connection.transport.clear()
+        self.connection.protocol.dataReceived(b"GET /requests HTTP/1.1\r\nHost: x\r\n\r\n")
+        told = json.loads(Received.parse(self.connection.transport.value()).body)
+        self.assertEqual(told, [{"method": "GET", "objectId": "7", "range": "bytes=0-1", "status": 206, "sent": 2}])
+
     def test_hang(self) -> None:
         """
         Accepted, and never answered; the connection stays.
