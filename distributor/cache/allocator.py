@@ -67,7 +67,7 @@ class Allocator:
         written = previous.occupied if previous is not None else 0
         self._inventory.reserve(object.size, written)
         try:
-            await self._departures.delete(leaving, f"object {object.id} needed its room")
+            await self._departures.delete(leaving, f"object {object.id} needed its room", for_room=True)
             await self._departures.delete(useless, "it was not what the catalogue lists")
             file, extents = await self._open_to_fill(object, previous)
         except BaseException:

@@ -4,7 +4,7 @@ Files on their way out: which have to go, what becomes of them, and why it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 from attrs import frozen
@@ -40,12 +40,16 @@ class Departures:
 
     _log = Logger("distributor.cache.store")
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, made_room: Callable[[int], object]) -> None:
+        """
+        @param made_room: is told of the bytes of each object that has been deleted to make room.
+        """
         self._disk = parts.disk
         self._files = parts.files
         self._inventory = parts.inventory
         self._ledger = parts.ledger
         self._seconds = parts.seconds
+        self._made_room = made_room
         # Files that are being deleted, each with those who wait for the end of it.
         self._leaving: dict[str, list[Deferred[None]]] = {}
         # The oldest first.
@@ -86,12 +90,13 @@ class Departures:
             raise NoRoom(f"{size} bytes, with {used} used and {reserved} reserved of {capacity}")
         return self.take(chosen)
 
-    async def delete(self, leaving: Mapping[str, Item], reason: str) -> None:
+    async def delete(self, leaving: Mapping[str, Item], reason: str, *, for_room: bool = False) -> None:
         """
         Delete files, then rows: a row without a file is dropped at the next start, while a file without a row would
         have to be verified.
 
         @param leaving: what L{take} gave.
+        @param for_room: they are not to blame: something else needs the room.
         @raise DiskFailed: some could not be deleted, and are back where they were.
         """
         if not leaving:
@@ -100,7 +105,11 @@ class Departures:
             self._leaving[object_id] = []
         try:
             failed = await self._unlink(leaving, reason)
-            await self._ledger.delete([object_id for object_id in leaving if object_id not in failed])
+            gone = [object_id for object_id in leaving if object_id not in failed]
+            if for_room:
+                for object_id in gone:
+                    self._made_room(leaving[object_id].occupied)
+            await self._ledger.delete(gone)
         finally:
             for object_id in leaving:
                 for waiter in self._leaving.pop(object_id):
@@ -144,15 +153,16 @@ class Departures:
         if len(self._evictions) > _REMEMBERED:
             del self._evictions[next(iter(self._evictions))]
 
-    async def evict(self, object_ids: Iterable[str], reason: str) -> bool:
+    async def evict(self, object_ids: Iterable[str], reason: str, *, for_room: bool = False) -> bool:
         """
         Delete what there is of C{object_ids}.
 
+        @param for_room: see L{delete}.
         @return: whether there was anything.
         @raise DiskFailed: some could not be deleted, and are still there.
         """
         leaving = self.take(object_ids)
-        await self.delete(leaving, reason)
+        await self.delete(leaving, reason, for_room=for_room)
         return bool(leaving)
 
     async def make_space(self, size: int) -> bool:
@@ -167,7 +177,7 @@ class Departures:
             chosen = victims(wanted, self._inventory.candidates(), self._files)
             wanted //= 2
         try:
-            return await self.evict(chosen or (), "the disk was full")
+            return await self.evict(chosen or (), "the disk was full", for_room=True)
         except DiskFailed as error:
             self._log.error("no space can be made: {error}", error=error)
             return False
@@ -191,7 +201,7 @@ class Departures:
             )
             return
         try:
-            await self.delete(self.spare(0), "the store was larger than it may be")
+            await self.delete(self.spare(0), "the store was larger than it may be", for_room=True)
         except DiskFailed as error:
             self._log.error("the store is larger than it may be: {error}", error=error)
 

@@ -48,6 +48,7 @@ class Store:
         seconds: Callable[[], float],
         argus: ArgusState | None = None,
         settled: Callable[[], object] = lambda: None,
+        made_room: Callable[[int], object] = lambda size: None,
     ) -> None:
         """
         @param capacity: how many bytes the files may take.
@@ -55,8 +56,8 @@ class Store:
         @param seconds: the time, in seconds since 1970.
         @param argus: where Argus keeps, and expects, what it knows of the files.
         @param settled: is called now and then during a start, when much has come that is going to stay. C{gc.freeze}
-            keeps the garbage collector from looking through all of it again and again, which would hold everything up
-            for a tenth of a second each time.
+            keeps the garbage collector from going through it all, which holds everything up for a tenth of a second.
+        @param made_room: is told of the bytes of each object that has been deleted to make room.
         """
         self._index = index
         disk = Disk(assets, in_thread)
@@ -66,7 +67,7 @@ class Store:
         self._inventory = self._parts.inventory
         self._ledger = self._parts.ledger
         self._seconds = seconds
-        self._departures = Departures(self._parts)
+        self._departures = Departures(self._parts, made_room)
         self._survey = Survey(self._parts, self._departures, index, argus, in_thread, settled)
         self._allocator = Allocator(self._parts, self._departures)
         self._contents = Contents(self._parts, index, argus, in_thread)
@@ -254,7 +255,7 @@ class Store:
 
     async def flush(self) -> None:
         """
-        Write access marks and evidence to the index. Never fails: what cannot be written now is written with the next.
+        Write access marks and evidence to the index. Never fails: what cannot be written now is with the next.
         """
         await self._ledger.flush()
 

@@ -5,6 +5,7 @@ GraphQL over HTTP: puts a question, and takes nothing for an answer that is none
 from __future__ import annotations
 
 import json
+from collections import Counter
 from enum import Enum
 from typing import NoReturn, TypeVar
 
@@ -104,12 +105,22 @@ class Endpoint:
     Where a query node is.
     """
 
-    def __init__(self, agent: IAgent, url: str, clock: IReactorTime, in_thread: InThread, user_agent: str) -> None:
+    def __init__(
+        self,
+        agent: IAgent,
+        url: str,
+        clock: IReactorTime,
+        in_thread: InThread,
+        user_agent: str,
+        counts: Counter[str] | None = None,
+    ) -> None:
         """
         @param agent: what makes the requests; it owns the pool. The operator has named the query node, so the agent
             must not refuse private addresses.
+        @param counts: where questions are counted, by what became of them, in words.
         """
         self.url = url
+        self._counts: Counter[str] = Counter() if counts is None else counts
         self._agent = agent
         self._clock = clock
         self._in_thread = in_thread
@@ -129,6 +140,18 @@ class Endpoint:
 
         @raise QueryFailed: there was no answer, or none that makes sense.
         """
+        outcome = "given up"
+        try:
+            answer = await self._ask(question, bounds)
+            outcome = "answered"
+        except QueryFailed as error:
+            outcome = error.trouble.value
+            raise
+        finally:
+            self._counts[outcome] += 1
+        return answer
+
+    async def _ask(self, question: Question[T], bounds: Bounds) -> T:
         asked = {"query": question.text, "variables": question.variables, "operationName": question.name}
         exchange = Deferred.fromCoroutine(self._exchange(json.dumps(asked).encode("utf-8"), bounds.most_bytes))
         status, body = await exchange.addTimeout(bounds.timeout_s, self._clock, _too_slow)

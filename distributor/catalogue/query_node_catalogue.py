@@ -4,6 +4,7 @@ The catalogue that asks a query node.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from attrs import evolve
@@ -46,6 +47,7 @@ class QueryNodeCatalogue:
         selection: Selection,
         changed: Callable[[], None],
         generation: Generation | None = None,
+        counts: Counter[str] | None = None,
     ) -> None:
         """
         @param agent: what makes the requests; it owns the pool, and must not refuse private addresses.
@@ -56,10 +58,12 @@ class QueryNodeCatalogue:
         @param selection: which buckets' objects are ours.
         @param changed: is called when what is ours has changed; see L{serves}.
         @param generation: L{None}: the query node is asked.
+        @param counts: where questions are counted, by what became of them, in words.
         """
         self._clock = clock
         self.negative_ttl_s = int(min(cache_ttl_s, _LONGEST_NEGATIVE_S))
-        self._query_node = QueryNode(Endpoint(agent, url, clock, in_thread, user_agent), clock, timeout_s, generation)
+        endpoint = Endpoint(agent, url, clock, in_thread, user_agent, counts)
+        self._query_node = QueryNode(endpoint, clock, timeout_s, generation)
         times = Times(source_ttl_s, min(cache_ttl_s, _LONGEST_NEGATIVE_S), cache_ttl_s)
         self._lookups = Lookups(self._query_node, clock, times, timeout_s, lambda: self._distribution.height.behind)
         gatherer = Gatherer(self._query_node, clock, in_thread)

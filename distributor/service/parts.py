@@ -97,7 +97,14 @@ class Parts:
         index = Index(index_path, self.threads.sqlite)
         argus = ArgusState(directories.cache_state / "cache.json", in_thread)
         self.store = Store(
-            directories.assets, index, limits.storage_bytes, in_thread, reactor.seconds, argus, gc.freeze
+            directories.assets,
+            index,
+            limits.storage_bytes,
+            in_thread,
+            reactor.seconds,
+            argus,
+            settled=gc.freeze,
+            made_room=self.tally.evicted,
         )
         timeout_s = limits.outbound_requests_timeout_s
         self.connections = Connections(reactor, timeout_s, allow_private=config.sources.allow_private_addresses)
@@ -171,6 +178,7 @@ class Parts:
             selection=selection,
             changed=changed,
             generation=Generation.SQUID if endpoints.storage_squid and endpoints.query_node else None,
+            counts=self.tally.catalogue_requests,
         )
 
     def report(self, fault: Fault) -> None:

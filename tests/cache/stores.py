@@ -130,6 +130,8 @@ class StoreCase(SynchronousTestCase):
         self.database = self.base / "state" / "index.sqlite3"
         self.clock = Clock()
         self.clock.advance(NOW)
+        # The sizes of what was deleted to make room.
+        self.made_room: list[int] = []
 
     def done(self, coroutine: Coroutine[Deferred[Any], Any, T]) -> T:
         """
@@ -174,7 +176,8 @@ class StoreCase(SynchronousTestCase):
         """
         A store that has not been started.
         """
-        return Store(self.assets, Index(self.database, index_thread), capacity, in_thread, self.clock.seconds)
+        index = Index(self.database, index_thread)
+        return Store(self.assets, index, capacity, in_thread, self.clock.seconds, made_room=self.made_room.append)
 
     def started(self, capacity: int = 1000) -> Store:
         """

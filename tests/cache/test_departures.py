@@ -134,6 +134,8 @@ class LastEvictionTests(StoreCase):
             },
         )
         self.assertEqual(reasons["1"], Eviction("other nodes distribute it", NOW + 3))
+        # For those that were not to blame themselves, somebody is told.
+        self.assertEqual(self.made_room, [20, 60])
         self.done(store.stop())
 
     def test_larger_than_it_may_be(self) -> None:
@@ -146,6 +148,7 @@ class LastEvictionTests(StoreCase):
         eviction = store.last_eviction("1")
         assert eviction is not None
         self.assertEqual(eviction.reason, "the store was larger than it may be")
+        self.assertEqual(self.made_room, [60])
         self.done(store.stop())
 
     def test_bounded(self) -> None:
@@ -168,5 +171,7 @@ class LastEvictionTests(StoreCase):
         self.fill(store, "1", 10)
         with mock.patch.object(os, "unlink", side_effect=PermissionError(errno.EPERM, "not permitted")):
             self.failed(store.remove("1"), DiskFailed)
+            self.assertFalse(self.done(store.make_space(10)))
         self.assertIsNone(store.last_eviction("1"))
+        self.assertEqual(self.made_room, [])
         self.done(store.stop())

@@ -5,6 +5,7 @@ Tests for L{distributor.catalogue.graphql}: what a query node can do wrong.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -44,7 +45,9 @@ class EndpointTests(SynchronousTestCase):
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
         self.node = QueryNodeInMemory(Chain())
         self.threads = 0
-        self.endpoint = Endpoint(self.node, URL, self.clock, cast(InThread, self.in_thread), "distributor/test")
+        self.counts: Counter[str] = Counter()
+        in_thread = cast(InThread, self.in_thread)
+        self.endpoint = Endpoint(self.node, URL, self.clock, in_thread, "distributor/test", self.counts)
 
     def in_thread(self, f: Any, /, *args: Any) -> Deferred[Any]:
         self.threads += 1
@@ -90,6 +93,15 @@ class EndpointTests(SynchronousTestCase):
         self.assertEqual(headers.getRawHeaders("User-Agent"), ["distributor/test"])
         self.assertEqual(headers.getRawHeaders("Content-Type"), ["application/json"])
         self.assertEqual(headers.getRawHeaders("Accept-Encoding"), ["identity"])
+
+    def test_counts(self) -> None:
+        """
+        Questions are counted by what became of them.
+        """
+        for fault in (send(200, {"data": {"x": 1}}), refuse("x"), refuse("x"), send(502, "sorry")):
+            self.ask(fault).addErrback(lambda failure: failure.trap(QueryFailed))
+        self.ask(hang).addErrback(lambda failure: failure.trap(CancelledError)).cancel()
+        self.assertEqual(self.counts, {"answered": 1, "GraphQL errors": 2, "HTTP status": 1, "given up": 1})
 
     def test_large_answers(self) -> None:
         """
