@@ -5,7 +5,7 @@ A worker's node: complete objects from the disk, all else by way of the owner.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionClosed
@@ -43,6 +43,8 @@ class RemoteNode(Shelf):
     """
     What a request to a worker is answered from.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -83,14 +85,34 @@ class RemoteNode(Shelf):
         opened = await self.open_stored(found)
         if opened is not None:
             return opened
-        answer = await ask(self._owner, Open, object_id=found.object.id, ranges=dump_ranges(ranges))
+        answer = await self._ask_to_open(found, ranges)
         cache, joined = CacheState(answer["cache"]), bool(answer["joined"])
+        reader = self._reader(found, answer)
+        return Opened(self, found, cache, reader, found.type, joined=joined)
+
+    def _ask_to_open(self, found: Found, ranges: Sequence[ByteRange]) -> Deferred[dict[str, object]]:
+        """
+        May be cancelled: what the owner opens all the same is closed when it says so.
+        """
+        asked = Deferred.fromCoroutine(ask(self._owner, Open, object_id=found.object.id, ranges=dump_ranges(ranges)))
+        waiting: Deferred[dict[str, object]] = Deferred()
+
+        def answered(result: dict[str, object] | Failure) -> None:
+            if not waiting.called:
+                waiting.callback(result)
+            elif not isinstance(result, Failure):
+                reader = self._reader(found, result)
+                if reader is not None:
+                    reader.close()
+
+        asked.addBoth(answered)
+        asked.addErrback(lambda failure: self._log.failure("telling of what has been opened", failure))
+        return waiting
+
+    def _reader(self, found: Found, answer: Mapping[str, object]) -> RemoteReader | None:
         number = answer["reader"]
         assert isinstance(number, int)
-        if number < 0:
-            return Opened(self, found, cache, None, found.type)
-        remote = RemoteReader(self._owner, number, found.object.size, self.in_thread)
-        return Opened(self, found, cache, remote, found.type, joined=joined)
+        return None if number < 0 else RemoteReader(self._owner, number, found.object.size, self.in_thread)
 
     async def wait(self, reader: IReader, offset: int) -> None:
         """

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import StringTransport
 from zope.interface.verify import verifyObject
 
@@ -130,6 +130,19 @@ class DownloadTests(RemoteCase):
         self.successResultOf(self.begun(opened, part))
         self.assertTrue(opened.external)
         self.assertEqual(self.read(opened, part.start, part.stop), CONTENT[part.start : part.stop])
+
+    def test_left_while_it_is_opened(self) -> None:
+        """
+        An answer whose viewer goes before the owner has said that it is open is forgotten by the owner, too.
+        """
+        self.upstream.nodes[0].faults.always = Fault(hang=True)
+        self.hire()
+        opened = Deferred.fromCoroutine(self.remote.open(self.found(), (WHOLE,)))
+        opened.cancel()
+        self.failureResultOf(opened, CancelledError)
+        self.settle()
+        [download] = self.downloads
+        self.assertEqual(download.reader_count, 0)
 
     def test_left_while_it_waits(self) -> None:
         """
