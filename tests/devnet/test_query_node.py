@@ -223,7 +223,8 @@ class QueryNodeTests(SynchronousTestCase):
         """
         self.assertEqual(self.put("network", evolve(NETWORK, bags=()).document()), 200)
         self.assertEqual(self.ask(), (200, {"data": {"storageDataObjectByUniqueInput": None}}))
-        for body in ({}, [], {**NETWORK.document(), "bags": [{}]}, {**NETWORK.document(), "bags": 1}):
+        wrong: list[object] = [{}, [], {**NETWORK.document(), "bags": [{}]}, {**NETWORK.document(), "bags": 1}]
+        for body in wrong:
             self.assertEqual(self.put("network", body), 400, body)
         self.assertEqual(self.put("network", NETWORK.document()), 200)
         self.assertEqual(self.ask(), (200, _FOUND))
@@ -236,7 +237,7 @@ class QueryNodeTests(SynchronousTestCase):
         self.ask("query Bag($id: [String!]) { storageBags(where: {id_in: $id}) { id } }", variables={"id": []})
         told = self.client.get(_URL + "queries")
         self.client.flush()
-        one = {"operation": None, "variables": {}, "status": 200}
+        one: dict[str, object] = {"operation": None, "variables": {}, "status": 200}
         self.assertEqual(
             self.successResultOf(self.successResultOf(told).json()),
             {"queries": 2, "asked": [one, {**one, "variables": {"id": []}}]},
