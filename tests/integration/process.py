@@ -133,7 +133,7 @@ def run_to_end(
 
 class Process:
     """
-    A process of twistd's, from its start on.
+    A process of twistd's, from its start on; or another one, whose class says by C{command} how it is started.
 
     @cvar good_ends: the exit statuses, as C{Popen} gives them, with which L{stop} is content.
     @ivar pid: for measuring; signals go through L{signal}.
@@ -141,6 +141,7 @@ class Process:
     """
 
     good_ends: ClassVar[tuple[int, ...]] = (0,)
+    command = staticmethod(command)
 
     def __init__(
         self, case: ProcessTestCase, arguments: Sequence[str | Path], env: Mapping[str, str] | None, cwd: Path
@@ -154,7 +155,7 @@ class Process:
         self._failed = False
         self.traceback_expected = False
         self._process = subprocess.Popen(
-            command(*arguments),
+            self.command(*arguments),
             cwd=cwd,
             env=environment(env),
             stdin=subprocess.DEVNULL,
