@@ -1,5 +1,5 @@
 """
-Which of the objects on the disk are other nodes' to distribute by now.
+Which of the objects on the disk, and on their way there, are other nodes' to distribute by now.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Ownership:
         moved: Callable[[list[str], list[str]], None],
     ) -> None:
         """
-        @param ids: of what is on the disk.
+        @param ids: of what is on the disk, or on its way there.
         @param serves: whether an object is ours; L{None} where that is not known, and then it stays what it was.
         @param moved: is told the ids of those that have left since the last time, and of those that have come back.
         """
@@ -57,8 +57,10 @@ class Ownership:
         """
         self._again = True
         if self._reviewing is None:
-            self._reviewing = Deferred.fromCoroutine(self._review())
-            self._reviewing.addErrback(self._failed)
+            reviewing = Deferred.fromCoroutine(self._review())
+            reviewing.addErrback(self._failed)
+            # With nothing to judge, it is over already.
+            self._reviewing = None if reviewing.called else reviewing
 
     def stop(self) -> None:
         """

@@ -54,6 +54,16 @@ class OwnershipTests(SynchronousTestCase):
         self.review()
         self.assertEqual(self.told, [(["4999", "7"], []), (["8"], ["4999"])])
 
+    def test_nothing_there_at_first(self) -> None:
+        """
+        What comes after there was nothing to judge is judged all the same.
+        """
+        ids, self.ids = self.ids, []
+        self.review()
+        self.ids, self.theirs = ids, {"7"}
+        self.review()
+        self.assertEqual(self.ownership.departed, {"7"})
+
     def test_in_steps(self) -> None:
         """
         The reactor has its turn between a few thousand and the next.
