@@ -66,7 +66,7 @@ class Node(Shelf):
         @param largest_cached: larger objects are passed through; in bytes.
         @param patience_s: for how long a reader waits for its first byte.
         @param most_passages: how many answers may be passed through at once.
-        @param departed: the ids of objects on the disk that are other nodes' by now.
+        @param departed: the ids of objects, on the disk or on their way there, that are other nodes' by now.
         """
         super().__init__(store, in_thread, trouble, largest_cached)
         self._store = store
@@ -95,7 +95,7 @@ class Node(Shelf):
         if entry is not None:
             return self.found(object_id, entry)
         download = self._downloads.get(object_id)
-        if download is not None and download.error is None:
+        if download is not None and download.error is None and object_id not in self._departed:
             return Found(download.object, download.cache_state, download.media_type, download.listing)
         began = self._clock.seconds()
         listing = await self.lookup(object_id)

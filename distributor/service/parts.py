@@ -122,7 +122,7 @@ class Parts:
         )
         self.catalogue = self._catalogue(reactor, config, read_manifest)
         self._moved = moved
-        self.ownership = Ownership(reactor, self.store.object_ids, self.catalogue.serves, self._owners_changed)
+        self.ownership = Ownership(reactor, self._object_ids, self.catalogue.serves, self._owners_changed)
         trouble = Sparse(reactor, Logger("distributor.trouble"))
         at_once = limits.max_concurrent_storage_node_downloads
         self.downloads = Downloads(
@@ -180,6 +180,12 @@ class Parts:
             generation=Generation.SQUID if endpoints.storage_squid and endpoints.query_node else None,
             counts=self.tally.catalogue_requests,
         )
+
+    def _object_ids(self) -> list[str]:
+        """
+        What there is, and what is coming.
+        """
+        return [*self.store.object_ids(), *(download.object.id for download in self.downloads)]
 
     def report(self, fault: Fault) -> None:
         """

@@ -188,6 +188,26 @@ class FactsTests(ServiceCase):
         self.assertEqual(self.ask().status, 421)
         self.stopped(node)
 
+    def test_leaves_while_it_is_fetched(self) -> None:
+        """
+        Who is inside is served to the end; from then on, the object is another node's, also when it is whole.
+        """
+        self.written = self.manifest(buckets=["0:1"])
+        node = self.started(self.config(buckets=("0:1",)))
+        self.faults.next.append(STALL)
+        inside = self.visit()
+        inside.send(ASSET)
+        node._parts.catalogue.set_buckets(["0:2"])
+        self.advance(0)
+        self.assertEqual(self.ask().status, 421)
+        self.advance(TIMEOUT_S)
+        self.assertEqual(inside.answer.body, CONTENT)
+        self.assertEqual(self.ask().status, 421)
+        node._parts.catalogue.set_buckets(["0:1"])
+        self.advance(0)
+        self.assertEqual(self.ask()["X-Cache"], "hit")
+        self.stopped(node)
+
     def test_page(self) -> None:
         """
         The page is the given one.
