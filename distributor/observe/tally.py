@@ -20,6 +20,7 @@ FIRST_BYTE_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 
 # How counts are named on their way from one process to another.
 _ANSWERS, _CLASS, _SENT, _SUM_US = "answers ", "first byte ", "bytes sent", "waited us"
+_ASKED, _RECEIVED = "storage requests ", "bytes received"
 _NO_STATE = "none"
 
 
@@ -98,14 +99,16 @@ class Tally:
 
     def take(self) -> dict[str, int]:
         """
-        What has been counted of answers since this was called last, for L{add} in another process; here that begins
-        anew. What is not there is zero.
+        What has been counted of answers, and of what was passed through for them, since this was called last, for
+        L{add} in another process; here that begins anew. What is not there is zero.
         """
         taken = {f"{_ANSWERS}{_word(cache)} {status}": count for (cache, status), count in self.answers.items()}
         taken |= {f"{_CLASS}{place}": count for place, count in enumerate(self.first_byte.counts) if count}
-        taken |= {_SENT: self.bytes_sent, _SUM_US: round(self.first_byte.sum_s * 1e6)}
+        taken |= {f"{_ASKED}{outcome}": count for outcome, count in self.storage_requests.items()}
+        taken |= {_SENT: self.bytes_sent, _SUM_US: round(self.first_byte.sum_s * 1e6), _RECEIVED: self.bytes_received}
         self.answers.clear()
-        self.bytes_sent = 0
+        self.storage_requests.clear()
+        self.bytes_sent = self.bytes_received = 0
         self.first_byte = Histogram()
         return {name: count for name, count in taken.items() if count}
 
@@ -119,7 +122,10 @@ class Tally:
                 self.answers[None if word == _NO_STATE else CacheState(word), int(status)] += count
             elif name.startswith(_CLASS):
                 self.first_byte.counts[int(name.removeprefix(_CLASS))] += count
+            elif name.startswith(_ASKED):
+                self.storage_requests[name.removeprefix(_ASKED)] += count
         self.bytes_sent += counts.get(_SENT, 0)
+        self.bytes_received += counts.get(_RECEIVED, 0)
         self.first_byte.sum_s += counts.get(_SUM_US, 0) / 1e6
 
     def evicted(self, size: int) -> None:

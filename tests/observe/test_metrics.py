@@ -223,6 +223,18 @@ class ProcessesTests(SynchronousTestCase):
         self.assertEqual(owner.first_byte.counts, alone.first_byte.counts)
         self.assertAlmostEqual(owner.first_byte.sum_s, alone.first_byte.sum_s)
 
+    def test_passed_through(self) -> None:
+        """
+        What a process asks of storage nodes for its own answers is counted, too, and once.
+        """
+        worker, owner = Tally(), Tally()
+        for _ in range(2):
+            worker.storage_requests["timed out"] += 1
+            worker.bytes_received += 10
+            owner.add(worker.take())
+            self.assertEqual(worker.take(), {})
+        self.assertEqual((owner.storage_requests, owner.bytes_received), ({"timed out": 2}, 20))
+
     def test_others(self) -> None:
         """
         What a process counts besides is no matter here.
