@@ -284,12 +284,16 @@ class Distributor(Service):
         notify(RELOADING, self._environ)
         catalogue = self._parts.catalogue
         await (catalogue.refresh() if isinstance(catalogue, QueryNodeCatalogue) else catalogue.reload())
-        notify(READY, self._environ)
+        if self._state.started:
+            notify(READY, self._environ)
 
     def reload(self) -> None:
         """
-        Read again what can change while the node runs: the manifest, or what the query node says.
+        Read again what can change while the node runs: the manifest, or what the query node says. A node that has not
+        started yet, or that stops, has no use for it, and must not tell systemd that it is ready.
         """
+        if not self._state.started:
+            return
         Deferred.fromCoroutine(self._reload()).addErrback(lambda failure: self._log.failure("reloading", failure))
 
     # Stopping.

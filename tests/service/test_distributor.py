@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs, formatEvent
 from distributor import __version__, service
 from distributor.cache import Store
 from distributor.model import DistributorError
-from distributor.observe.systemd import READY, RELOADING
+from distributor.observe.systemd import READY, RELOADING, STOPPING
 from tests.service_in_memory import CAME, CONTENT, STALL, Endpoint, Pool, ServiceCase
 from tests.upstream import TIMEOUT_S
 from tests.web.node_in_memory import ASSET
@@ -234,6 +234,20 @@ class ReloadTests(ServiceCase):
     """
     What SIGHUP does.
     """
+
+    def test_not_running(self) -> None:
+        """
+        A node that starts or stops does not say that it is ready because of that.
+        """
+        node = self.make()
+        node.privilegedStartService()
+        node.reload()
+        self.assertEqual(self.told, [])
+        node.startService()
+        self.settle()
+        self.stopped(node)
+        node.reload()
+        self.assertEqual(self.told, [READY, STOPPING])
 
     def test_manifest(self) -> None:
         """
