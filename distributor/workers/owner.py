@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.protocols.amp import AMP
+from twisted.protocols.amp import AMP, UNKNOWN_ERROR_CODE, AmpBox, RemoteAmpError
 from twisted.python.failure import Failure
 
 from distributor.cache import Entry, Store
@@ -146,6 +146,19 @@ class Owner(AMP):
             self._log.failure("telling a worker of the store", failure)
 
     # What it asks.
+
+    def dispatchCommand(self, box: AmpBox) -> Deferred[AmpBox]:
+        """
+        What goes wrong unforeseen concerns who has asked; AMP would end the connection, and with it the worker.
+        """
+        answered: Deferred[AmpBox] = super().dispatchCommand(box)  # type: ignore[no-untyped-call]
+        return answered.addErrback(self._unforeseen)
+
+    def _unforeseen(self, failure: Failure) -> Failure:
+        if failure.check(RemoteAmpError):
+            return failure
+        self._log.failure("answering a worker", failure)
+        return Failure(RemoteAmpError(UNKNOWN_ERROR_CODE, b"unforeseen trouble"))
 
     @Find.responder
     async def find(self, object_id: str) -> dict[str, object]:

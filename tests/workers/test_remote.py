@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.testing import StringTransport
 from zope.interface.verify import verifyObject
 
@@ -200,6 +200,18 @@ class DownloadTests(RemoteCase):
             failures.append(waited)
         begun.addErrback(lambda _: None)
         self.failureResultOf(failures[0], ContentMismatch)
+
+    def test_unforeseen(self) -> None:
+        """
+        What goes wrong for one request, in a way that nobody thought of, is no matter to the others.
+        """
+        self.hire()
+        self.patch(self.node, "find", lambda object_id: fail(RuntimeError("a bug")))
+        found = Deferred.fromCoroutine(self.remote.find("7"))
+        self.settle()
+        self.failureResultOf(found, CatalogueUnavailable)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual((self.gone, self.serving.finished), (0, []))
 
     def test_the_owner_dies(self) -> None:
         """
