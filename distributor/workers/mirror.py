@@ -41,9 +41,11 @@ class Mirror:
         Objects have come or, without an entry, gone.
         """
         for object_id, entry in entries:
+            known = self._entries.pop(object_id, None)
             if entry is not None:
                 self._entries[object_id] = entry
-            elif self._entries.pop(object_id, None) is not None:
+            if known is not None:
+                # Also where there is one: that it has gone meanwhile, and come again, is told as one.
                 # Whoever reads it goes on; another file of this id is another file.
                 file = self.files.forget(object_id)
                 if file is not None:

@@ -4,6 +4,8 @@ Tests for L{distributor.workers.worker} and L{distributor.workers.mirror}, with 
 
 from __future__ import annotations
 
+import os
+
 from twisted.internet.defer import Deferred
 
 from distributor.cache import Entry
@@ -45,6 +47,20 @@ class WorkerTests(WiredCase):
         self.hire()
         self.assertIsNone(self.mirror.get("4999"))
         self.assertEqual(len(self.mirror), 4999)
+
+    def test_gone_and_back_in_one_message(self) -> None:
+        """
+        A file that has been deleted is not read any more once another one has taken its place.
+        """
+        self.hire()
+        entry = Entry(1, "hash", None, 0.0)
+        self.mirror.tell([("7", entry)])
+        old = self.mirror.files.add("7", os.open(os.devnull, os.O_RDONLY))
+        self.mirror.tell([("7", entry)])
+        self.assertNotIn("7", self.mirror.files)
+        self.assertEqual(self.mirror.news()["held"], [("7", True)], "it is still read")
+        old.release()
+        self.assertEqual(self.mirror.news()["held"], [("7", False)])
 
     def test_facts_of_the_whole_node(self) -> None:
         """
