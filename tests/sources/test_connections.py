@@ -4,8 +4,12 @@ Tests for L{distributor.sources.connections}.
 
 from __future__ import annotations
 
+import platform
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from service_identity import CertificateError
@@ -47,6 +51,46 @@ class EndpointsTests(SynchronousTestCase):
         for uri in (b"http://127.0.0.1:3333/", b"https://127.0.0.1:3333/"):
             [(host, port, _, timeout, _)] = self.connecting(uri).tcpClients
             self.assertEqual((host, port, timeout), ("127.0.0.1", 3333, 7.0))
+
+
+#: Prints how many pages the kernel has to clear for as many buffers as ten downloads of 4 MiB take.
+_TAKES_AND_GIVES_BACK = """
+from resource import RUSAGE_SELF, getrusage
+from distributor.sources.connections import _keep_memory
+
+def take():
+    return [b"x" * 262_144 for _ in range(16)]
+
+_keep_memory()
+take()
+before = getrusage(RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    take()
+print(getrusage(RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+class MemoryTests(SynchronousTestCase):
+    """
+    What buffers leave behind.
+    """
+
+    if platform.libc_ver()[0] != "glibc":
+        skip = "another C library may do as it likes"
+
+    def test_is_kept(self) -> None:
+        """
+        Memory that buffers of downloads have given back is taken by the next ones as it is: it was not returned to the
+        kernel, which would clear each of its pages.
+        """
+        # In a process of its own: what this one has given back before would count.
+        said = subprocess.run(
+            [sys.executable, "-c", _TAKES_AND_GIVES_BACK],
+            cwd=Path(__file__).resolve().parents[2],
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        self.assertLess(int(said.stdout), 1000)
 
 
 class Deaf(Protocol):
@@ -175,6 +219,34 @@ class AgentTests(TestCase):
         bound = protocol.transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)  # type: ignore[attr-defined]
         self.assertLessEqual(bound, 1024 * 1024)
         protocol.transport.abortConnection()  # type: ignore[attr-defined]
+
+    async def test_much_is_read_at_once(self) -> None:
+        """
+        What has come to a connection is read 256 KiB at a time, where Twisted would read 64 KiB.
+        """
+        pieces: list[int] = []
+        got: Deferred[None] = Deferred()
+
+        class Taking(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                pieces.append(len(data))
+                if sum(pieces) == len(content):
+                    got.callback(None)
+
+        class Giving(Protocol):
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.write(content)
+
+        content = bytes(2 * 1024 * 1024)
+        listening = self.reactor.listenTCP(0, Factory.forProtocol(Giving), interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listening.getHost().port)
+        protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(Taking))
+        await got
+        protocol.transport.abortConnection()  # type: ignore[attr-defined]
+        self.assertGreater(max(pieces), 64 * 1024)
+        self.assertLessEqual(max(pieces), 256 * 1024)
 
     async def test_tls_is_verified(self) -> None:
         """
