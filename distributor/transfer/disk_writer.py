@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,6 +22,16 @@ Chunk = tuple[int, bytes]
 #: What one job reads back for the hash, at most: so that a job is short, and its thread soon free for another object.
 READ_BACK = 8 * 1024 * 1024
 _READ_SIZE = 1024 * 1024
+
+#: A job that writes so much, in bytes, is worth its change of threads.
+ENOUGH = 1024 * 1024
+
+#: For how long less than that waits for more, in seconds, where more comes as fast as that; else for one turn of the
+#: reactor.
+_LINGER_S = 0.001
+
+#: Linux takes no more of them at once (IOV_MAX).
+_MOST_PIECES = 1024
 
 #: Two bytes that differ within so many are taken for one difference.
 _COMPARED = 4096
@@ -52,10 +63,12 @@ class Filler:
         @return: how much of the file, from its start, the hash has taken in; in bytes.
         @raise OSError: the disk refused.
         """
-        for offset, data in chunks:
-            if self._comparing:
+        chunks = sorted(chunks, key=_offset)
+        if self._comparing:
+            for offset, data in chunks:
                 self._compare(offset, data)
-            _write_all(self._fd, offset, data)
+        for offset, pieces in _in_a_row(chunks):
+            _write_all(self._fd, offset, pieces)
         for offset, data in chunks:
             if offset <= self._hashed < offset + len(data):
                 self._hasher.update(memoryview(data)[self._hashed - offset :] if offset < self._hashed else data)
@@ -106,12 +119,36 @@ def _ends(old: bytes, new: bytes) -> tuple[int, int]:
     return first, next((at for at in reversed(places) if old[at] != new[at]), len(new) - 1)
 
 
-def _write_all(fd: int, offset: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(fd, view, offset)
+def _offset(chunk: Chunk) -> int:
+    return chunk[0]
+
+
+def _in_a_row(chunks: Iterable[Chunk]) -> Iterator[tuple[int, list[bytes]]]:
+    """
+    Those of sorted chunks that follow one upon the other, together, with the offset of the first.
+    """
+    start = stop = -1
+    pieces: list[bytes] = []
+    for offset, data in chunks:
+        if offset != stop or len(pieces) == _MOST_PIECES:
+            if pieces:
+                yield start, pieces
+            start, pieces = offset, []
+        pieces.append(data)
+        stop = offset + len(data)
+    if pieces:
+        yield start, pieces
+
+
+def _write_all(fd: int, offset: int, pieces: list[bytes]) -> None:
+    views = [memoryview(piece) for piece in pieces]
+    while views:
+        written = os.pwritev(fd, views, offset)
         offset += written
-        view = view[written:]
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if written:
+            views[0] = views[0][written:]
 
 
 class DiskWriter:
@@ -131,6 +168,7 @@ class DiskWriter:
         self,
         filler: Filler,
         extents: Extents,
+        clock: IReactorTime,
         in_thread: InThread,
         progressed: Callable[[], None],
         failed: Callable[[DiskFailed], None],
@@ -144,11 +182,15 @@ class DiskWriter:
         """
         self._filler = filler
         self.extents = extents
+        self._clock = clock
         self._in_thread = in_thread
         self._progressed = progressed
         self._failed = failed
         self._make_space = make_space
         self._queue: list[Chunk] = []
+        self._waiting = 0
+        self._next_start: IDelayedCall | None = None
+        self._flows = False
         self._busy = False
         self._closed = False
         self._next_hasher: Hasher | None = None
@@ -163,21 +205,46 @@ class DiskWriter:
         if self._closed:
             return
         self._queue.append((offset, data))
+        self._waiting += len(data)
         self.queued += len(data)
-        self.run()
+        self._consider()
 
     def run(self) -> None:
         """
-        Start a job, if none runs and there is something to write or to hash.
+        Start a job, if none runs and there is something to hash that is in the file.
         """
-        if self._busy or self._closed:
+        if not self._busy and not self._closed and self.hashed < self.extents.stop_at(0):
+            self._start()
+
+    def _consider(self) -> None:
+        """
+        Start a job if there is enough to write, or soon.
+        """
+        if self._busy or self._closed or not self._queue:
             return
-        if not self._queue and self.hashed >= self.extents.stop_at(0):
-            return
-        batch, self._queue = self._queue, []
+        if self._waiting >= ENOUGH:
+            self._start()
+        elif self._next_start is None:
+            self._next_start = self._clock.callLater(_LINGER_S if self._flows else 0, self._start_now)
+
+    def _start_now(self) -> None:
+        self._next_start = None
+        self._start()
+
+    def _forget_queue(self) -> None:
+        self._queue = []
+        self._waiting = 0
+        if self._next_start is not None:
+            self._next_start.cancel()
+            self._next_start = None
+
+    def _start(self) -> None:
+        batch = self._queue
+        self._flows = self._waiting >= ENOUGH // 2
+        self._forget_queue()
         extents = self.extents
-        for offset, data in batch:
-            extents = extents.add(offset, offset + len(data))
+        for offset, pieces in _in_a_row(batch):
+            extents = extents.add(offset, offset + sum(map(len, pieces)))
         self._busy = True
         job = Deferred.fromCoroutine(self._fill(batch, extents.stop_at(0)))
         job.addCallbacks(self._wrote, self._refused, callbackArgs=(extents,))
@@ -196,7 +263,7 @@ class DiskWriter:
         """
         Take another copy of the object, over the one that is in the file; of which what is queued is forgotten.
         """
-        self._queue.clear()
+        self._forget_queue()
         self.queued = 0
         self.extents = Extents()
         self.hashed = 0
@@ -211,19 +278,18 @@ class DiskWriter:
             # What has just been written is of the copy before.
             self._filler.start_over(self._next_hasher)
             self._next_hasher = None
-            self.run()
+            self._consider()
             return
         self.extents = extents
         self.hashed = hashed
         if not self._closed:
-            if self._queue:
-                # The next job runs in its thread while the reactor tells the readers of this one.
-                self.run()
+            # The next job runs in its thread while the reactor tells the readers of this one.
+            self._consider()
             self._progressed()
 
     def _refused(self, failure: Failure) -> None:
         self._closed = True
-        self._queue.clear()
+        self._forget_queue()
         self._job_ended()
         error = DiskFailed(f"writing: {failure.getErrorMessage()}")
         error.__cause__ = failure.value
@@ -231,7 +297,7 @@ class DiskWriter:
 
     def _job_ended(self) -> None:
         self._busy = False
-        self.queued = sum(len(data) for _, data in self._queue)
+        self.queued = self._waiting
         waiting, self._waiting_for_idle = self._waiting_for_idle, []
         for waiter in waiting:
             waiter.callback(None)
@@ -241,7 +307,7 @@ class DiskWriter:
         Take nothing more. Fires when no job uses the file any longer; what is queued and not begun is forgotten.
         """
         self._closed = True
-        self._queue.clear()
+        self._forget_queue()
         done: Deferred[None] = Deferred()
         if self._busy:
             self._waiting_for_idle.append(done)

@@ -102,7 +102,9 @@ class Filling:
         there = Extents(allocation.extents)
         self._copies = Copies(listing.storage_nodes, inherited=bool(there.runs))
         self._filler = Filler(allocation.fd, self._object.size, self._object.content_hash.hasher())
-        self._writer = DiskWriter(self._filler, there, in_thread, self._progressed, self._disk_failed, make_space)
+        self._writer = DiskWriter(
+            self._filler, there, clock, in_thread, self._progressed, self._disk_failed, make_space
+        )
         self._fetch = self._fetch_from(listing.storage_nodes, there)
         self.media_type: str | None = None
         self.replacing = False

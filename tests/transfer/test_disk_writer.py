@@ -17,6 +17,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.model import DiskFailed
@@ -115,9 +116,28 @@ class FillerTests(SynchronousTestCase):
         A disk that takes a part of what it is given gets the rest.
         """
         filler = self.filler()
-        with mock.patch.object(os, "pwrite", lambda fd, view, offset, whole=os.pwrite: whole(fd, view[:7], offset)):
-            filler.fill([(0, PAYLOAD[:100])], 100)
+        self.patch(os, "pwritev", lambda fd, views, offset: os.pwrite(fd, b"".join(views)[:7], offset))
+        filler.fill([(at, PAYLOAD[at : at + 5]) for at in range(0, 100, 5)], 100)
         self.assertEqual(os.pread(self.fd, 200, 0), PAYLOAD[:100])
+
+    def test_what_follows_is_written_together(self) -> None:
+        """
+        Pieces that follow one upon the other are written by one call, in whatever order they came; of those that the
+        system takes at once, no more than that.
+        """
+        self.patch(disk_writer, "_MOST_PIECES", 3)
+        filler = self.filler()
+        calls: list[tuple[int, int]] = []
+
+        def pwritev(fd: int, views: list[memoryview], offset: int, real: Any = os.pwritev) -> object:
+            calls.append((offset, len(views)))
+            return real(fd, views, offset)
+
+        self.patch(os, "pwritev", pwritev)
+        filler.fill([(at, PAYLOAD[at : at + 10]) for at in (100, 0, 20, 110, 30, 10, 40)], 50)
+        self.assertEqual(calls, [(0, 3), (30, 2), (100, 2)])
+        self.assertEqual((os.pread(self.fd, 50, 0), os.pread(self.fd, 20, 100)), (PAYLOAD[:50], PAYLOAD[100:120]))
+        self.assertEqual(filler.digest(), blake3(PAYLOAD[:50]).digest())
 
 
 class DiskWriterTests(SynchronousTestCase):
@@ -128,12 +148,14 @@ class DiskWriterTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.fd = os.open(self.mktemp(), os.O_RDWR | os.O_CREAT)
         self.addCleanup(os.close, self.fd)
+        self.clock = Clock()
         self.jobs = Jobs()
         self.progress: list[tuple[int, int]] = []
         self.failures: list[DiskFailed] = []
         self.writer = DiskWriter(
             Filler(self.fd, len(PAYLOAD), sha256()),
             Extents(),
+            self.clock,
             self.jobs,
             lambda: self.progress.append((len(self.writer.extents), self.writer.hashed)),
             self.failures.append,
@@ -148,23 +170,84 @@ class DiskWriterTests(SynchronousTestCase):
         self.space -= 1
         return self.space >= 0
 
+    def write(self, offset: int, data: bytes) -> None:
+        """
+        Bytes come, and nothing more in this turn.
+        """
+        self.writer.write(offset, data)
+        self.clock.advance(0)
+
+    def test_one_job_takes_what_comes_in_one_turn(self) -> None:
+        """
+        What comes in one turn of the reactor goes into one job.
+        """
+        for start in range(0, 3000, 1000):
+            self.writer.write(start, PAYLOAD[start : start + 1000])
+        self.assertEqual((self.jobs.waiting, self.writer.queued), ([], 3000))
+        self.clock.advance(0)
+        self.jobs.run()
+        self.assertEqual((self.progress, self.writer.queued, self.jobs.waiting), ([(3000, 3000)], 0, []))
+
     def test_one_job_at_a_time_takes_all_that_waits(self) -> None:
         """
         What comes while a job runs goes into the next one, all of it.
         """
         for start in range(0, 5000, 1000):
-            self.writer.write(start, PAYLOAD[start : start + 1000])
+            self.write(start, PAYLOAD[start : start + 1000])
         self.assertEqual((len(self.jobs.waiting), self.writer.queued), (1, 5000))
         self.jobs.run()
-        self.assertEqual((self.progress, self.writer.queued, len(self.jobs.waiting)), ([(1000, 1000)], 4000, 1))
+        self.assertEqual((self.progress, self.writer.queued), ([(1000, 1000)], 4000))
+        self.clock.advance(0)
         self.jobs.run()
         self.assertEqual((self.progress, self.writer.queued, self.jobs.waiting), ([(1000, 1000), (5000, 5000)], 0, []))
+
+    def test_enough_does_not_wait(self) -> None:
+        """
+        As soon as there is enough for a job, it starts; also the next one, when it has ended.
+        """
+        self.patch(disk_writer, "ENOUGH", 2000)
+        for start in range(0, 4000, 1000):
+            self.writer.write(start, PAYLOAD[start : start + 1000])
+        self.assertEqual((len(self.jobs.waiting), self.writer.queued), (1, 4000))
+        self.jobs.run()
+        self.assertEqual((self.progress, len(self.jobs.waiting)), ([(2000, 2000)], 1))
+        self.jobs.run()
+        self.assertEqual((self.progress, self.jobs.waiting), ([(2000, 2000), (4000, 4000)], []))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_waits_for_more_where_much_has_come(self) -> None:
+        """
+        Behind a job that had much to write, less is waited with for a moment; not behind one that had little.
+        """
+        self.patch(disk_writer, "ENOUGH", 2000)
+        self.write(0, PAYLOAD[:1000])
+        self.jobs.run()
+        self.write(1000, PAYLOAD[1000:1900])
+        self.assertEqual(self.jobs.waiting, [])
+        self.clock.advance(0.001)
+        self.jobs.run()
+        self.write(1900, PAYLOAD[1900:2000])
+        self.jobs.run()
+        self.assertEqual(self.progress[-1], (2000, 2000))
+
+    def test_hashes_what_was_there(self) -> None:
+        """
+        Where there is nothing to hash, C{run} starts nothing, and leaves alone what waits for more; else both are done.
+        """
+        self.writer.write(0, PAYLOAD[:1000])
+        self.writer.run()
+        self.assertEqual(self.jobs.waiting, [])
+        self.writer.extents = Extents(((0, 500), (1000, 1500)))
+        os.pwrite(self.fd, PAYLOAD[:1500], 0)
+        self.writer.run()
+        self.jobs.run()
+        self.assertEqual((self.progress, self.clock.getDelayedCalls()), ([(1500, 1500)], []))
 
     def test_nothing_is_there_before_it_is_written(self) -> None:
         """
         Extents and hash are those of the last job that has ended.
         """
-        self.writer.write(0, PAYLOAD)
+        self.write(0, PAYLOAD)
         self.assertEqual((self.writer.extents, self.writer.hashed), (Extents(), 0))
         self.jobs.run()
         self.assertEqual((self.writer.extents.runs, self.writer.hashed), (((0, len(PAYLOAD)),), len(PAYLOAD)))
@@ -173,20 +256,20 @@ class DiskWriterTests(SynchronousTestCase):
         """
         An C{OSError} is told once, as C{DiskFailed}; nothing is written after it.
         """
-        self.writer.write(0, b"x")
-        with mock.patch.object(os, "pwrite", side_effect=OSError(28, "No space left on device")):
+        self.write(0, b"x")
+        with mock.patch.object(os, "pwritev", side_effect=OSError(28, "No space left on device")):
             self.jobs.run()
         [error] = self.failures
         self.assertIn("No space left", str(error))
-        self.writer.write(1, b"y")
+        self.write(1, b"y")
         self.assertEqual((self.jobs.waiting, self.progress, self.writer.extents), ([], [], Extents()))
 
     def test_close_waits_for_the_job_that_runs(self) -> None:
         """
         Closing forgets what waits, tells nobody, and fires once the file is not used any more.
         """
-        self.writer.write(0, b"x")
-        self.writer.write(1, b"y")
+        self.write(0, b"x")
+        self.write(1, b"y")
         closed = self.writer.close()
         self.assertNoResult(closed)
         self.jobs.run()
@@ -199,7 +282,7 @@ class DiskWriterTests(SynchronousTestCase):
         Without a job, closing is done at once; writing to a closed one is harmless.
         """
         self.assertIsNone(self.successResultOf(self.writer.close()))
-        self.writer.write(0, b"x")
+        self.write(0, b"x")
         self.assertEqual(self.jobs.waiting, [])
 
     def test_an_error_in_telling_is_logged(self) -> None:
@@ -211,9 +294,16 @@ class DiskWriterTests(SynchronousTestCase):
             raise ZeroDivisionError
 
         writer = DiskWriter(
-            Filler(self.fd, 1, sha256()), Extents(), in_thread, mistaken, self.failures.append, self.make_space
+            Filler(self.fd, 1, sha256()),
+            Extents(),
+            self.clock,
+            in_thread,
+            mistaken,
+            self.failures.append,
+            self.make_space,
         )
         writer.write(0, b"x")
+        self.clock.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.failures, [])
 
@@ -223,12 +313,12 @@ class DiskWriterTests(SynchronousTestCase):
         """
         self.room = list(sizes)
 
-        def pwrite(fd: int, data: bytes, offset: int, real: Callable[[int, bytes, int], int] = os.pwrite) -> int:
+        def pwritev(fd: int, views: list[memoryview], offset: int) -> int:
             if offset >= self.room[0]:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return real(fd, data[: self.room[0] - offset], offset)
+            return os.pwrite(fd, b"".join(views)[: self.room[0] - offset], offset)
 
-        self.patch(os, "pwrite", pwrite)
+        self.patch(os, "pwritev", pwritev)
 
     def test_a_full_disk_on_which_space_can_be_made(self) -> None:
         """
@@ -244,6 +334,7 @@ class DiskWriterTests(SynchronousTestCase):
         writer = DiskWriter(
             Filler(self.fd, len(PAYLOAD), sha256()),
             Extents(),
+            self.clock,
             in_thread,
             lambda: None,
             self.failures.append,
@@ -252,6 +343,7 @@ class DiskWriterTests(SynchronousTestCase):
         self.full_at(100, 2000, len(PAYLOAD))
         for start in (0, 5000):
             writer.write(start, PAYLOAD[start : start + 5000])
+            self.clock.advance(0)
         self.assertEqual((asked, self.failures), ([5000, 5000], []))
         self.assertEqual((writer.extents.runs, writer.hashed), (((0, len(PAYLOAD)),), len(PAYLOAD)))
         self.assertEqual(os.pread(self.fd, len(PAYLOAD) + 1, 0), PAYLOAD)
@@ -262,10 +354,10 @@ class DiskWriterTests(SynchronousTestCase):
         """
         self.full_at(100, 200, 300)
         self.space = 2
-        self.writer.write(0, PAYLOAD[:100])
+        self.write(0, PAYLOAD[:100])
         self.jobs.run()
-        self.writer.write(100, PAYLOAD[100:1000])
-        self.writer.write(1000, PAYLOAD[1000:2000])
+        self.write(100, PAYLOAD[100:1000])
+        self.write(1000, PAYLOAD[1000:2000])
         while self.jobs.waiting:
             self.jobs.run()
         self.assertEqual(self.space, -1)
@@ -280,10 +372,17 @@ class DiskWriterTests(SynchronousTestCase):
         for number, evicted in ((errno.EIO, 0), (errno.EACCES, 0), (errno.ENOSPC, 1), (errno.EDQUOT, 1)):
             self.space, failures = 0, list[DiskFailed]()
             writer = DiskWriter(
-                Filler(self.fd, 1, sha256()), Extents(), in_thread, lambda: None, failures.append, self.make_space
+                Filler(self.fd, 1, sha256()),
+                Extents(),
+                self.clock,
+                in_thread,
+                lambda: None,
+                failures.append,
+                self.make_space,
             )
-            with mock.patch.object(os, "pwrite", side_effect=OSError(number, "refused")):
+            with mock.patch.object(os, "pwritev", side_effect=OSError(number, "refused")):
                 writer.write(0, b"x")
+                self.clock.advance(0)
             self.assertEqual((len(failures), -self.space), (1, evicted))
 
     def test_closed_while_space_is_made(self) -> None:
@@ -296,10 +395,17 @@ class DiskWriterTests(SynchronousTestCase):
             return await made
 
         writer = DiskWriter(
-            Filler(self.fd, 1000, sha256()), Extents(), in_thread, lambda: None, self.failures.append, make_space
+            Filler(self.fd, 1000, sha256()),
+            Extents(),
+            self.clock,
+            in_thread,
+            lambda: None,
+            self.failures.append,
+            make_space,
         )
         self.full_at(0, 1000)
         writer.write(0, PAYLOAD[:1000])
+        self.clock.advance(0)
         closed = writer.close()
         self.assertNoResult(closed)
         self.room.pop(0)
@@ -317,15 +423,24 @@ class DiskWriterTests(SynchronousTestCase):
         filler = Filler(self.fd, len(PAYLOAD), blake3())
         progress: list[int] = []
         writer = DiskWriter(
-            filler, Extents(), in_thread, lambda: progress.append(writer.hashed), self.failures.append, self.make_space
+            filler,
+            Extents(),
+            self.clock,
+            in_thread,
+            lambda: progress.append(writer.hashed),
+            self.failures.append,
+            self.make_space,
         )
         writer.write(0, bytes(wrong))
+        self.clock.advance(0)
         self.assertEqual((filler.digest(), filler.head), (blake3(wrong).digest(), bytes(wrong[:4100])))
         writer.start_over(blake3())
         self.assertEqual((writer.extents.runs, writer.hashed, filler.head), ((), 0, None))
         writer.write(5000, PAYLOAD[5000:])
+        self.clock.advance(0)
         self.assertEqual((writer.extents.runs, writer.hashed), (((5000, 10_000),), 0))
         writer.write(0, PAYLOAD[:5000])
+        self.clock.advance(0)
         self.assertEqual((filler.digest(), filler.head), (blake3(PAYLOAD).digest(), PAYLOAD[:4100]))
         self.assertEqual(progress, [10_000, 0, 10_000])
         for position in (0, 4095, 4096, 9999):

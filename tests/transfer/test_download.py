@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from unittest import mock
@@ -34,7 +34,7 @@ from distributor.model import (
     SourcesTimedOut,
 )
 from distributor.observe import Sparse
-from distributor.transfer import Download, DownloadReader
+from distributor.transfer import Download, DownloadReader, disk_writer
 from distributor.transfer.filling import Filling
 from tests.stored import in_thread, started_store
 from tests.upstream import TIMEOUT_S, Upstream, payload
@@ -61,6 +61,8 @@ class DownloadTests(SynchronousTestCase):
         self.store = started_store(self, self.clock, directory=self.directory)
         self.upstream = Upstream(self, self.clock, CONTENT, count=2)
         self.addCleanup(self.assert_nothing_left)
+        # In most of what follows no time passes.
+        self.patch(disk_writer, "_LINGER_S", 0)
 
     def assert_nothing_left(self) -> None:
         """
@@ -608,13 +610,13 @@ class DownloadTests(SynchronousTestCase):
         """
         download, reader = self.download()
 
-        def pwrite(fd: int, data: bytes, offset: int, real: Callable[[int, bytes, int], int] = os.pwrite) -> int:
+        def pwritev(fd: int, views: list[memoryview], offset: int) -> int:
             if offset >= 100_000:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return real(fd, data[: 100_000 - offset], offset)
+            return os.pwrite(fd, b"".join(views)[: 100_000 - offset], offset)
 
         self.upstream.nodes[0].faults.next.append(Fault(cut=Cut(100_000, Ending.CLOSE)))
-        with mock.patch.object(os, "pwrite", pwrite):
+        with mock.patch.object(os, "pwritev", pwritev):
             self.successResultOf(self.run_download(download))
         self.assertTrue(read(reader) == CONTENT[:100_000])
         self.fails(reader, 100_000, DiskFailed)
