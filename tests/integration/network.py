@@ -97,7 +97,7 @@ class QueryNodeProcess(Process):
         cwd = case.directory()
         path = cwd / "network.json"
         path.write_text(json.dumps(network.document()), encoding="utf-8")
-        module = ["-m", "distributor.devnet.query_node", path]
+        module: list[str | Path] = ["-m", "distributor.devnet.query_node", path]
         node = cls(case, [*module, "--generation", generation.value, "--port", str(port)], None, cwd)
         node.network = network
         node.wait_for("Query node ")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from distributor.devnet.answers import Generation
 from tests.integration.client import get, settled, status
@@ -89,7 +90,7 @@ class ScopeTests(NetworkTestCase):
     What is ours, and what is not, or not any more.
     """
 
-    def cached(self, ttl_s: int = 1, **more: object) -> Node:
+    def cached(self, ttl_s: int = 1, **more: Any) -> Node:
         """
         A node that has all objects, and asks anew every second.
         """
