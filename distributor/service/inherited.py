@@ -4,6 +4,7 @@ Listening on sockets that another process has opened.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterable
 from typing import Any
@@ -29,6 +30,8 @@ class Inherited:
         descriptor = next(self._descriptors)
         family = socket.AF_INET6 if ":" in interface else socket.AF_INET
         adopted: IListeningPort = self._reactor.adoptStreamPort(descriptor, family, factory)
+        # It has been duplicated; this one would go on listening when the port is closed.
+        os.close(descriptor)
         return adopted
 
     def listenSSL(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from http.client import IncompleteRead
 from pathlib import Path
@@ -26,6 +27,17 @@ def children(pid: int) -> list[int]:
     """
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for each in tasks for child in each.read_text(encoding="ascii").split()]
+
+
+def refuses(port: int) -> bool:
+    """
+    Whether nobody listens.
+    """
+    try:
+        socket.create_connection(("127.0.0.1", port), PATIENCE_S).close()
+    except ConnectionError:
+        return True
+    return False
 
 
 class WorkersTests(ProcessTestCase):
@@ -118,7 +130,9 @@ class WorkersTests(ProcessTestCase):
         workers = children(node.pid)
         # Enough that each process has some, and each with more to send than the sockets take.
         answers = [ask(self, node.url + ASSET, receive_buffer=4096) for _ in range(30)]
+        port = node.port
         node.kill()
+        self.wait_until(lambda: refuses(port), "the port is not free while answers come to their end")
         ended = 0
         for answer in answers:
             try:
