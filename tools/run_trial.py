@@ -91,14 +91,16 @@ class Apart:
 
 def groups(names: list[str]) -> list[list[str]]:
     """
-    What runs side by side: of all tests, those that wait for real processes, and those that compute.
+    What runs side by side: of all tests, half of those that wait for real processes, and all others. Each takes about as
+    long, and more than two at a time are more than two cores bear.
     """
     if names != ["tests"]:
         return [names]
     parts = sorted(f"tests.{module.name}" for module in pkgutil.iter_modules(["tests"]))
-    waiting = [name for name in parts if name == "tests.integration"]
-    computing = [name for name in parts if name not in waiting]
-    return [group for group in (waiting, computing) if group]
+    computing = [name for name in parts if name != "tests.integration"]
+    waiting = sorted(f"tests.integration.{module.name}" for module in pkgutil.iter_modules(["tests/integration"]))
+    first = [name for name in waiting if name < "tests.integration.test_r"]
+    return [group for group in (first, [*computing, *waiting[len(first) :]]) if group]
 
 
 def main(arguments: list[str]) -> int:
