@@ -91,8 +91,8 @@ class Apart:
 
 def groups(names: list[str]) -> list[list[str]]:
     """
-    What runs side by side: of all tests, half of those that wait for real processes, and all others. Each takes about as
-    long, and more than two at a time are more than two cores bear.
+    What runs side by side: of all tests, half of those that wait for real processes, and all others. Each takes about
+    as long, and more than two at a time are more than two cores bear.
     """
     if names != ["tests"]:
         return [names]

@@ -313,7 +313,7 @@ class DiskTests(FailureCase):
         """
         When nothing can be written, objects are passed through, with one line in the log a minute.
         """
-        with mock.patch("os.pwrite", side_effect=OSError(errno.ENOSPC, "full")):
+        with mock.patch("os.pwritev", side_effect=OSError(errno.ENOSPC, "full")):
             given, lines = self.told(3)
         for answer in given:
             self.assertTrue(answer.whole and answer.body == CONTENT)
