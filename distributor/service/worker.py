@@ -148,6 +148,7 @@ class WorkerService(Service):
         Let everybody in (an empty text), or nobody, because of this type of error.
         """
         if refusal:
+            self._serving = False
             self._door.shut(_REFUSALS.get(refusal, errors.INTERNAL_ERROR))
             return
         if not self._door.ports and not self._finishing:
