@@ -146,6 +146,15 @@ def _say(conversation: Conversation, path: str, said: str, body: dict[str, objec
     conversation.tell(conversation.client.post(path, body), lambda: Text(said))
 
 
+@click.command("save-cache-state")
+@asks_node
+def save_cache_state(conversation: Conversation) -> None:
+    """Write the cache.json that Argus reads."""
+    answer = conversation.client.post("/save-cache-state", {})
+    said = "cache.json is written" if answer.get("written") else "nothing has changed since cache.json was written"
+    conversation.tell(answer, lambda: Text(said))
+
+
 def stop_api(conversation: Conversation) -> None:
     """Serve nobody any more; answers in progress go on."""
     _say(conversation, "/stop-api", "the public API is stopped: viewers get 503")
@@ -187,6 +196,7 @@ COMMANDS = (
     prefetch,
     evict,
     verify,
+    save_cache_state,
     click.command("stop-api")(asks_node(stop_api)),
     click.command("start-api")(asks_node(start_api)),
     click.command("shutdown")(asks_node(shutdown)),

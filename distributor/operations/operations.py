@@ -256,6 +256,16 @@ class Operations:
         self._scrub.stop()
         return self._scrub.shown()
 
+    async def save_cache_state(self) -> dict[str, object]:
+        """
+        Write the C{cache.json} that Argus reads, once all files are known.
+
+        @raise Refused: the disk does not take it.
+        """
+        self._check_started()
+        await self._store.surveyed()
+        return {"written": await self._asked(self._store.save_for_argus())}
+
     # What is done with the node.
 
     def set_worker(self, worker_id: int) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
+from twisted.internet.defer import Deferred
+
 from distributor.cache import Entry
 from distributor.model import DataObject, Fault, IReader, Listing, StorageNode
 
@@ -92,6 +94,17 @@ class Store(Protocol):
         The newest first.
 
         @raise DiskFailed: the index refuses.
+        """
+
+    def surveyed(self) -> Deferred[None]:
+        """
+        Fires when all files are known.
+        """
+
+    async def save_for_argus(self) -> bool:
+        """
+        @return: whether it was written; not so where nothing has changed.
+        @raise DiskFailed: it cannot be.
         """
 
 

@@ -77,6 +77,8 @@ class Operations(Protocol):
 
     def stop_verifying(self) -> Answer: ...
 
+    async def save_cache_state(self) -> Answer: ...
+
     def set_worker(self, worker_id: int) -> None: ...
 
     def set_buckets(self, buckets: tuple[str, ...] | None) -> None: ...
@@ -247,6 +249,11 @@ class OperatorApi:
     def stop_verifying(self, request: Request) -> bytes:
         self._admit_plain(request)
         return _json(request, self._operations.stop_verifying())
+
+    @app.route(f"{BASE}/save-cache-state", methods=_POST)
+    async def save_cache_state(self, request: Request) -> bytes:
+        self._admit_plain(request)
+        return _json(request, await _apart(self._operations.save_cache_state()))
 
     @app.route(f"{BASE}/set-worker", methods=_POST)
     def set_worker(self, request: Request) -> bytes:

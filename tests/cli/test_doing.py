@@ -27,6 +27,14 @@ class OneRequestTests(CommandTestCase):
     Commands that are one request.
     """
 
+    def test_save_cache_state(self) -> None:
+        """
+        Whether it was written, or there was no need.
+        """
+        self.api.answer("POST /save-cache-state", {"written": True}, {"written": False})
+        self.assert_said(self.run_command("save-cache-state"), "cache.json is written")
+        self.assert_said(self.run_command("save-cache-state"), "nothing has changed since cache.json was written")
+
     def test_what_is_asked_and_said(self) -> None:
         """
         Ours, and as Argus spells them.

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from distributor.cache import Entry, Index, Row
+from distributor.cache import ArgusState, Entry, Index, Row
 from distributor.cache import Store as RealStore
 from distributor.model import ByteRange, DataObject, Fault, IReader, Listing, ObjectNotFound
 from distributor.observe import Sparse
@@ -139,6 +139,14 @@ class OperatedStore:
     async def faults(self, limit: int) -> Sequence[Fault]:
         return self.given_faults[:limit]
 
+    def surveyed(self) -> Deferred[None]:
+        return self.real.surveyed()
+
+    async def save_for_argus(self) -> bool:
+        if self.trouble is not None:
+            raise self.trouble
+        return await self.real.save_for_argus()
+
 
 def _held(row: Row) -> HeldObject:
     extents: Runs = ((0, row.size),) if row.state == "complete" else row.extents
@@ -171,7 +179,8 @@ class Operated:
         self.looked_up: list[str] = []
         self.largest = 10**9
         index = Index(self.directory / "state" / "index.sqlite3", in_thread)
-        real = RealStore(self.directory / "assets", index, 10**9, in_thread, self.clock.seconds)
+        argus = ArgusState(self.directory / "state" / "cache.json", in_thread)
+        real = RealStore(self.directory / "assets", index, 10**9, in_thread, self.clock.seconds, argus)
         self.store = OperatedStore(real, index)
         self.downloads = Downloads(
             real,

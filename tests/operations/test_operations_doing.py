@@ -4,6 +4,7 @@ Tests for L{distributor.operations.operations}: what an operator does.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from attrs import evolve
@@ -83,6 +84,18 @@ class ObjectsTests(OperationsCase):
         self.assertEqual((answer["state"], answer["total"]), ("running", 1))
         self.assert_refused(operator_errors.VERIFYING, self.operations.verify, None)
         self.assertEqual(self.described(self.operations.stop_verifying(), "Verification")["state"], "stopped")
+
+    def test_save_cache_state(self) -> None:
+        """
+        What Argus reads is written, unless nothing has changed; a disk that refuses is told of.
+        """
+        self.operated.have("1")
+        saved = [self.described(self.done(self.operations.save_cache_state()), "Saved")["written"] for _ in range(2)]
+        self.assertEqual(saved, [True, False])
+        written = json.loads((self.operated.directory / "state" / "cache.json").read_text())
+        self.assertEqual([use[0] for group in written["lruCacheGroups"] for use in group], ["1"])
+        self.operated.store.trouble = DiskFailed("No space left on device")
+        self.assert_refused(operator_errors.DISK_FAILED, self.operations.save_cache_state, message="No space")
 
     def test_bad(self) -> None:
         """
@@ -173,6 +186,7 @@ class NodeTests(OperationsCase):
             (self.operations.evict, ("1",)),
             (self.operations.prefetch, (["1"],)),
             (self.operations.verify, (None,)),
+            (self.operations.save_cache_state, ()),
         ]
 
     def test_stop(self) -> None:

@@ -93,6 +93,9 @@ class MadeUpOperations:
     def stop_verifying(self) -> Any:
         return self._answer("stop_verifying")
 
+    async def save_cache_state(self) -> Any:
+        return await self._answer_later("save_cache_state")
+
     def set_worker(self, worker_id: int) -> None:
         self._answer("set_worker", worker_id)
 

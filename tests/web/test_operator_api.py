@@ -42,6 +42,7 @@ SIGNED: list[tuple[str, str, dict[str, Any] | None, str, tuple[object, ...]]] = 
     ("POST", "/verify", {"bytesPerSecond": 1000}, "verify", (1000,)),
     ("GET", "/verify", None, "verification", ()),
     ("DELETE", "/verify", None, "stop_verifying", ()),
+    ("POST", "/save-cache-state", None, "save_cache_state", ()),
     ("POST", "/set-worker", {"workerId": 3}, "set_worker", (3,)),
     ("POST", "/set-buckets", {"buckets": ["0:1"]}, "set_buckets", (("0:1",),)),
     ("POST", "/set-buckets", None, "set_buckets", (None,)),
