@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import json
 import signal
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from distributor.devnet.answers import Generation
 from tests.integration.client import get, settled, status
-from tests.integration.media import MIB
-from tests.integration.network import OTHERS, OURS, NetworkTestCase, QueryNodeProcess, data_object, eventually
-from tests.integration.process import Node
+from tests.integration.media import MIB, folder
+from tests.integration.network import OTHERS, OURS, NetworkTestCase, QueryNodeProcess, chain, data_object, eventually
+from tests.integration.process import Node, StorageNodeProcess
 from tests.upstream import payload
 
 #: A dozen: that one of them leaves is no large loss.
@@ -272,17 +273,33 @@ class CostTests(NetworkTestCase):
             self.assertEqual(self.status_of(object_id), code)
             self.assertEqual(self.query_node.asked_for(self, object_id), 1)
 
-    def test_many_cold_objects(self) -> None:
+    def test_hedged(self) -> None:
         """
-        Each object costs one query and one GET. What is cold again within the time that answers hold costs no query.
+        Where a storage node is slow to answer, another one is asked as well: two GETs at most, and no HEAD.
         """
         self.begin(CONTENTS)
-        node = self.start_node()
+        slow = StorageNodeProcess.start(self, folder(self, CONTENTS), args=["--delay", "2000"])
+        self.query_node.become(chain([slow.url, self.storage.url], {OURS: list(self.objects.values())}))
+        self.start_node()
+        for object_id in CONTENTS:
+            self.assert_served(object_id, "miss")
+        settled(self, self.node.url)
+        of_slow, of_fast = self.requests_of(slow), self.requests_of(self.storage)
+        self.assertGreater(len(of_slow), 0)
+        self.assertEqual({each["method"] for each in of_slow + of_fast}, {"GET"})
+        asked = Counter(each["objectId"] for each in of_slow + of_fast)
+        self.assertLessEqual(max(asked.values()), 2)
+        self.assertEqual({each["objectId"] for each in of_fast}, set(CONTENTS))
+
+    def test_many_cold_objects(self) -> None:
+        """
+        Each object costs one query and one GET.
+        """
+        self.begin(CONTENTS)
+        self.start_node()
         with ThreadPoolExecutor(12) as pool:
             list(pool.map(self.assert_served, 3 * list(CONTENTS)))
-        settled(self, node.url)
+        settled(self, self.node.url)
         self.assertEqual([self.query_node.asked_for(self, each) for each in CONTENTS], 12 * [1])
         asked = sorted((each["method"], each["objectId"]) for each in self.requests_of(self.storage))
         self.assertEqual(asked, sorted(("GET", each) for each in CONTENTS))
-        (node.data_dir / "assets" / "1").unlink()
-        self.assert_served("2", "hit")
