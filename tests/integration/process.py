@@ -276,7 +276,7 @@ class Node(Process):
     """
 
     data_dir: Path
-    _scheme: str
+    _scheme = "http"
 
     @classmethod
     def start(
