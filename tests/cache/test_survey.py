@@ -253,6 +253,7 @@ class SurveyTests(SurveyCase):
         self.successResultOf(opening).close()
         allocating = self.later(store.allocate(data_object("3", 10)))
         self.failureResultOf(allocating, NoRoom)
+        self.assertFalse(self.ran(self.jobs, store.save_for_argus()))
         self.ran(self.jobs, store.stop())
         self.assertEqual(len(self.rows()), 2)
 
@@ -297,6 +298,27 @@ class ArgusTests(SurveyCase):
         store = self.surveyed(capacity=300)
         self.ran(self.jobs, self.fetch(store, data_object("1", 50)))
         self.assertEqual(self.files(self.assets), {"7": 100, "9": 100, "1": 50})
+        self.ran(self.jobs, store.stop())
+
+    def test_room_is_given_at_once_where_there_is_some(self) -> None:
+        """
+        What fits does not wait until all is in order; what something has to be evicted for does.
+        """
+        for object_id in "78":
+            self.leave_file(object_id, NOW)
+        self.tell([("7", 10), ("8", 30)])
+        store = self.held(capacity=260)
+        small, large = (self.later(store.allocate(data_object(each, size))) for each, size in (("1", 60), ("2", 90)))
+        self.jobs.run("read")
+        self.jobs.run("read")
+        self.jobs.run("_create")
+        allocation = self.successResultOf(small)
+        self.assertNoResult(large)
+        self.assertEqual(self.files(self.assets), {"7": 100, "8": 100})
+        self.jobs.run_all()
+        self.assertEqual(self.files(self.assets), {"7": 100})
+        for each in (allocation, self.successResultOf(large)):
+            self.ran(self.jobs, each.discard())
         self.ran(self.jobs, store.stop())
 
     def test_types(self) -> None:

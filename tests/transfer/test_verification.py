@@ -182,6 +182,23 @@ class VerificationTests(StoreCase):
         self.assertEqual((self.files(self.assets), self.wrong), ({"7": SIZE}, []))
         self.assertIsNone(store.get("8"))
 
+    def test_replaced_meanwhile(self) -> None:
+        """
+        What was wrong, and has been replaced before that was known, stays.
+        """
+        self.patch(verification, "STEP", 100)
+        store = self.opened()
+        self.fill(store, "7", SIZE)
+        (self.assets / "7").write_bytes(b"x" * SIZE)
+        checking = self.verification(store)
+        done = self.later(checking.run(["7"], 1000.0))
+        self.done(store.remove("7"))
+        self.fill(store, "7", SIZE)
+        self.clock.advance(1)
+        self.successResultOf(done)
+        self.assertEqual(checking.progress.bad, ())
+        self.assertEqual(self.read(store, "7"), payload("7", SIZE))
+
     def test_gone(self) -> None:
         """
         What is not there any more when it has its turn is passed over.
