@@ -4,9 +4,9 @@ The operator's API of a real node, over a real port.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from contextlib import suppress
 from functools import partial
 from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
@@ -152,8 +152,8 @@ class ScopeTests(OperatorTestCase):
         self.assert_serves(ELSEWHERE, "1")
         self.do("POST", "/set-buckets", {"buckets": [OURS, OTHERS]})
         eventually(self, lambda: {self.status_of("1"), self.status_of(ELSEWHERE)} == {200}, "not both are served")
-        for body in ({"buckets": []}, {"buckets": [{}]}, {"bucket": [OURS]}):
-            self.assertEqual(self.operator("POST", "/set-buckets", body).status, 400, body)
+        for wrong in ('{"buckets": []}', '{"buckets": [{}]}', '{"bucket": ["0:1"]}'):
+            self.assertEqual(self.operator("POST", "/set-buckets", json.loads(wrong)).status, 400, wrong)
         self.assertEqual(self.operator("POST", "/set-worker", {"workerId": "3"}).status, 400)
 
     def assert_serves(self, object_id: str, other: str) -> None:
@@ -271,7 +271,7 @@ class EvidenceTests(OperatorTestCase):
             ({"cut": {"after": 50_000, "ending": "close"}}, "3"),
         ):
             put_json(f"{self.storage.url}/fault", fault)
-            with suppress(IncompleteRead):
+            with contextlib.suppress(IncompleteRead):
                 read_to_end(ask(self, self.asset(object_id)))
             eventually(self, partial(self.fault_of, object_id), f"{fault} is not recorded")
         put_json(f"{self.storage.url}/fault", {})
@@ -280,7 +280,7 @@ class EvidenceTests(OperatorTestCase):
         self.assertRegex(str(wrong["got"]), r"^gW\w{44}$")
         self.assertNotEqual(wrong["got"], wrong["expected"])
         self.assertEqual((wrong["bucket"], wrong["bytes"]), ("0", 100_001))
-        self.assertAlmostEqual(wrong["at"], time.time(), delta=PATIENCE_S)
+        self.assertLess(abs(float(str(wrong["at"])) - time.time()), PATIENCE_S)
         self.assertEqual([short[name] for name in ("kind", "expected", "got")], ["wrong_length", "100002", "100"])
         self.assertEqual([early[name] for name in ("kind", "expected", "got")], ["early_end", "100003", "50000"])
         [known] = self.told("/storage-nodes")["storageNodes"]
@@ -309,14 +309,15 @@ class EvidenceTests(OperatorTestCase):
             self.assert_served("1")
             settled(self, node.url)
         self.assertEqual(get(self, self.asset("1"), {"Range": "bytes=0-9"})[0], 206)
-        self.assertEqual([self.status_of(each) for each in ("99", ELSEWHERE)], [404, 421])
+        refusals = [get(self, self.asset(each)) for each in ("99", ELSEWHERE)]
+        self.assertEqual([code for code, _, _ in refusals], [404, 421])
         for name, labels, value in (
             ("requests_total", {"cache": "miss", "status": "200"}, 1),
             ("requests_total", {"cache": "hit", "status": "200"}, 2),
             ("requests_total", {"cache": "hit", "status": "206"}, 1),
             ("requests_total", {"cache": "none", "status": "404"}, 1),
             ("requests_total", {"cache": "none", "status": "421"}, 1),
-            ("sent_bytes_total", {}, 3 * 100_001 + 10),
+            ("sent_bytes_total", {}, 3 * 100_001 + 10 + sum(len(body) for _, _, body in refusals)),
             ("received_bytes_total", {}, 100_001),
             ("storage_node_requests_total", {"outcome": "answered"}, 1),
             ("downloads_ended_total", {"outcome": "finished"}, 1),
