@@ -77,7 +77,10 @@ def explanation(facts: Facts) -> dict[str, object]:
     }
     if facts.trouble is not None:
         catalogue["error"] = facts.trouble
-    here = facts.catalogue.get("ours", listing.distributed_here if listing is not None else None)
+    here = facts.catalogue.get("ours")
+    if here is None and listing is not None:
+        # A catalogue that has not read yet what is ours knows it of what was asked for.
+        here = listing.distributed_here
     return {
         "objectId": facts.object_id,
         "catalogue": catalogue,

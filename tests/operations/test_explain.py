@@ -87,6 +87,8 @@ class ExplanationTests(SynchronousTestCase):
         """
         facts = evolve(ABSENT, listing=evolve(LISTING, distributed_here=False))
         self.assertEqual(self.said(facts, "distributedHere", "why"), [False, None])
+        said = {"ours": None, "why": "it is not known yet"}
+        self.assertEqual(self.said(evolve(facts, catalogue=said), "distributedHere"), [False])
 
     def test_no_catalogue(self) -> None:
         """
