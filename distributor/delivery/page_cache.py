@@ -10,6 +10,9 @@ import os
 #: The kernel reads ahead by this much, so bytes this far apart tell of those between them.
 _STEP = 128 * 1024
 
+#: Takes a byte that nobody looks at.
+_NOWHERE = [bytearray(1)]
+
 
 class ColdRead(Exception):
     """
@@ -26,12 +29,8 @@ def read_cached(fd: int, buffer: bytearray | memoryview, offset: int) -> int:
     """
     try:
         return os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
-    except BlockingIOError:
-        raise ColdRead from None
     except OSError as error:
-        if error.errno == errno.EOPNOTSUPP:
-            raise ColdRead from None
-        raise
+        raise _explained(error) from None
 
 
 def probe(fd: int, start: int, stop: int) -> None:
@@ -41,7 +40,15 @@ def probe(fd: int, start: int, stop: int) -> None:
     @raise ColdRead: it is not, or the file system cannot tell.
     @raise OSError: the disk refuses.
     """
-    byte = bytearray(1)
-    for offset in range(start, stop - 1, _STEP):
-        read_cached(fd, byte, offset)
-    read_cached(fd, byte, stop - 1)
+    # As read_cached, without its price: this is a tenth of what it costs to send large bodies.
+    preadv, flags = os.preadv, os.RWF_NOWAIT
+    try:
+        for offset in range(start, stop - 1, _STEP):
+            preadv(fd, _NOWHERE, offset, flags)
+        preadv(fd, _NOWHERE, stop - 1, flags)
+    except OSError as error:
+        raise _explained(error) from None
+
+
+def _explained(error: OSError) -> Exception:
+    return ColdRead() if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP) else error
