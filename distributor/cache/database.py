@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import define, frozen
 from twisted.logger import Logger
 
 from distributor.model import DistributorError, Fault, FaultKind
@@ -72,7 +72,7 @@ class Row:
         return cls(id, size, content_hash, type, known, _parse_extents(extents), added_at, last_access, hits)
 
 
-@frozen
+@define
 class Mark:
     """
     That an object has been read.

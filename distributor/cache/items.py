@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from attrs import define, field, frozen, setters
+from attrs import define, field, frozen
 
 from distributor.cache.database import Run
 
 
-@define(weakref_slot=False, on_setattr=setters.frozen)
+@define(weakref_slot=False)
 class Entry:
     """
     A complete object whose hash was verified. There may be hundreds of thousands: it holds only what an answer needs,
@@ -20,13 +20,13 @@ class Entry:
     @ivar size: bytes.
     @ivar content_hash: a base58 multihash.
     @ivar type: the media type, if it is known.
-    @ivar last_access: seconds since 1970; changed by L{Inventory} alone.
+    @ivar last_access: seconds since 1970; changed by L{Inventory} alone, and nothing else is ever changed.
     """
 
     size: int
     content_hash: str
     type: str | None
-    last_access: float = field(default=0.0, eq=False, on_setattr=setters.NO_OP)
+    last_access: float = field(default=0.0, eq=False)
 
     @property
     def occupied(self) -> int:

@@ -79,7 +79,11 @@ class Ledger:
         Mark an access, or so many at once, to be written with the next L{flush}.
         """
         mark = self._marks.get(object_id)
-        self._marks[object_id] = Mark(object_id, now, times + (mark.hits if mark is not None else 0))
+        if mark is None:
+            self._marks[object_id] = Mark(object_id, now, times)
+        else:
+            mark.at = now
+            mark.hits += times
 
     async def flush(self) -> None:
         """
