@@ -206,6 +206,9 @@ class CacheState(Enum):
     PENDING = "pending"
     MISS = "miss"
 
+    # As there is one of each. Enum's own, of the name, is in Python, and each answer is counted by its state.
+    __hash__ = object.__hash__
+
 
 #: What is read from a reader's file after one call of C{available} and before the next, at most; in bytes.
 LARGEST_STEP = 1024 * 1024
