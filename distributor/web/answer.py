@@ -17,9 +17,9 @@ from distributor.web.asset_request import AssetRequest
 from distributor.web.conditions import Verdict, judge, range_applies
 from distributor.web.headers import Facts, Headers, asset_headers, entity_tag, media_type, not_modified_headers
 from distributor.web.multipart import Pieces, body_length, content_range, multipart_pieces, multipart_type
-from distributor.web.ranges import resolve
+from distributor.web.ranges import RangeSpec, resolve
 
-__all__ = ["Answer", "Facts", "Selection", "answer", "select"]
+__all__ = ["Answer", "Facts", "Selection", "answer", "heeds_range", "select", "select_ranges"]
 
 
 @frozen
@@ -62,10 +62,29 @@ def select(request: AssetRequest, size: int, etag: str) -> Selection:
         return Selection(412)
     if verdict is Verdict.NOT_MODIFIED:
         return Selection(304)
-    if request.range is not None and request.method == "GET" and range_applies(request.if_range, etag):
-        ranges = resolve(request.range, size)
-        if ranges is not None:
-            return Selection(206, ranges) if ranges else Selection(416)
+    if request.range is not None and heeds_range(request, etag):
+        return select_ranges(request.range, size)
+    return _whole(size)
+
+
+def heeds_range(request: AssetRequest, etag: str) -> bool:
+    """
+    Whether a C{Range} field matters, if the conditions of a request hold.
+    """
+    return request.method == "GET" and range_applies(request.if_range, etag)
+
+
+def select_ranges(specs: tuple[RangeSpec, ...], size: int) -> Selection:
+    """
+    As L{select}, for a C{Range} field that is heeded.
+    """
+    ranges = resolve(specs, size)
+    if ranges is None:
+        return _whole(size)
+    return Selection(206, ranges) if ranges else Selection(416)
+
+
+def _whole(size: int) -> Selection:
     return Selection(200, (ByteRange(0, size),) if size else ())
 
 

@@ -26,8 +26,11 @@ _MOST_PREPARED = 4096
 _MOST_DECIDED = 2048
 _LONGEST_DECIDED = 1024
 
-#: Up to here, to read a body and to write it with its head costs less than to have the kernel copy.
-SMALL = 64 * 1024
+#: Up to here, to read a body and to write it with its head costs less than to have the kernel copy; through TLS, this
+#: is what is read at once.
+SMALL = 32 * 1024
+SMALL_ELSEWHERE = 64 * 1024
+PAGE = 4096
 _LONGEST_HEAD = 4096
 
 _RANGE = re.compile(rb"\r\nRange: (bytes=[0-9]*-[0-9]*)(?=\r\n)")
@@ -55,7 +58,7 @@ class Hits:
         self.access = access
         self.proxies = proxies
         self.tally = tally
-        self.scratch = memoryview(bytearray(_LONGEST_HEAD + SMALL))
+        self.scratch = memoryview(bytearray(_LONGEST_HEAD + SMALL_ELSEWHERE))
 
     def decide(self, data: bytes) -> Decided | None:
         """

@@ -5,7 +5,7 @@ head have.
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import define, evolve
 from twisted.web.http import RESPONSES
 from twisted.web.http_headers import Headers
 
@@ -13,7 +13,7 @@ from distributor.cache import Entry
 from distributor.model import ByteRange, CacheState
 from distributor.node import Found
 from distributor.transfer.media_type import media_type
-from distributor.web.answer import Facts, Selection, answer, select
+from distributor.web.answer import Facts, Selection, answer, heeds_range, select, select_ranges
 from distributor.web.asset_request import AssetRequest
 from distributor.web.conditions import EntityTags
 from distributor.web.fast.head import PlainHead
@@ -32,27 +32,30 @@ _ASKING = {
 _VARYING = (b"Date", b"Content-Length", b"Content-Range", b"X-Request-Id")
 
 
-@frozen
+# Not frozen, which takes twice as long to make: there is one for each range that is asked for.
+@define(eq=False)
 class Decided:
     """
     The answer to a head.
 
     @ivar plain: the head; that of an answer L{with_range}, but for this field.
     @ivar taken: how many bytes the head is.
+    @ivar status: of the answer.
     @ivar wanted: the bytes that are sent; L{None} where there are none, or they are not asked for.
     @ivar length: how many those are.
     @ivar reads: whether the object is read for it, were it an empty one.
+    @ivar heeds_range: whether a C{Range} field would matter.
     @ivar head: the head of the answer, without the date and the id of the request that belong between its parts.
     """
 
     plain: PlainHead
     taken: int
-    asked: AssetRequest
     prepared: Prepared
-    selection: Selection
+    status: int
     wanted: ByteRange | None
     length: int
     reads: bool
+    heeds_range: bool
     head: tuple[bytes, bytes, bytes]
 
     def with_range(self, value: str, taken: int) -> Decided | None:
@@ -61,13 +64,10 @@ class Decided:
 
         @param taken: how many bytes that head is.
         """
-        was = self.asked
-        # As asset_request does.
-        wanted = parse_range(value) if was.method == "GET" else None
-        asked = AssetRequest(
-            was.method, was.object_id, wanted, was.if_match, was.if_none_match, was.if_range, was.download, ""
-        )
-        return self.prepared.decide(self.plain, asked, taken)
+        specs = parse_range(value) if self.heeds_range else None
+        if specs is None:
+            return evolve(self, taken=taken)
+        return self.prepared.decide_ranges(self.plain, specs, taken)
 
 
 class Prepared:
@@ -100,12 +100,23 @@ class Prepared:
         @param taken: how many bytes the head is.
         """
         selection = select(asked, self._facts.size, self._etag)
-        if selection.status not in (200, 206, 304) or len(selection.ranges) > 1:
+        return self._decided(plain, selection, taken, selection.status == 200 and heeds_range(asked, self._etag))
+
+    def decide_ranges(self, plain: PlainHead, specs: tuple[RangeSpec, ...], taken: int) -> Decided | None:
+        """
+        The same, for a head of which it is known that these ranges are all that its C{Range} field changes.
+        """
+        return self._decided(plain, select_ranges(specs, self._facts.size), taken, True)
+
+    def _decided(self, plain: PlainHead, selection: Selection, taken: int, heeds_range: bool) -> Decided | None:
+        status, ranges = selection.status, selection.ranges
+        if status not in _ASKING or len(ranges) > 1:
             return None
-        reads = selection.status != 304 and plain.method == "GET"
-        wanted = selection.ranges[0] if reads and selection.ranges else None
+        reads = status != 304 and plain.method == "GET"
+        wanted = ranges[0] if reads and ranges else None
         length = wanted.stop - wanted.start if wanted is not None else 0
-        return Decided(plain, taken, asked, self, selection, wanted, length, reads, self._head(plain, selection))
+        head = self._head(plain, selection)
+        return Decided(plain, taken, self, status, wanted, length, reads, heeds_range, head)
 
     def _head(self, plain: PlainHead, selection: Selection) -> tuple[bytes, bytes, bytes]:
         key = selection.status, plain.version, plain.closes

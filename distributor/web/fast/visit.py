@@ -19,7 +19,7 @@ from distributor.model import LARGEST_STEP, ByteRange, CacheState, DiskFailed, D
 from distributor.web.asset import new_request_id
 from distributor.web.asset_request import request_id
 from distributor.web.channel import Channel
-from distributor.web.fast.hits import SMALL, Hits
+from distributor.web.fast.hits import PAGE, SMALL, SMALL_ELSEWHERE, Hits
 from distributor.web.fast.prepared import Decided
 
 
@@ -49,28 +49,35 @@ def begin(channel: Channel, hits: Hits, decided: Decided, asked_as: str) -> int 
 def _begin_body(
     channel: Channel, hits: Hits, decided: Decided, asked_as: str, fd: int, wanted: ByteRange
 ) -> int | None:
+    connection = plain_connection(channel.transport)
+    if decided.length <= (SMALL if connection is not None else SMALL_ELSEWHERE):
+        read = decided.length
+    elif connection is None or not connection.connected:
+        return None
+    else:
+        # The kernel passes on whole pages, a few at a time: what stands before the first of them goes with the head.
+        read = min(-wanted.start % PAGE, decided.length)
     head = make_head(hits, decided, asked_as)
+    before, offset = len(head), wanted.start + read
+    data = hits.scratch[: before + read]
+    data[:before] = head
+    warm_stop = min(wanted.stop, offset + LARGEST_STEP)
     try:
-        if decided.length <= SMALL:
-            before, stop = len(head), len(head) + decided.length
-            whole = hits.scratch[:stop]
-            whole[:before] = head
-            if read_cached(fd, whole[before:], wanted.start) < decided.length:
-                return None
-            put(channel, whole)
-            return decided.length
-        connection = plain_connection(channel.transport)
-        if connection is None or not connection.connected:
+        if read and read_cached(fd, data[before:], wanted.start) < read:
             return None
-        warm_stop = min(wanted.stop, wanted.start + LARGEST_STEP)
-        probe(fd, wanted.start, warm_stop)
+        if offset < warm_stop:
+            probe(fd, offset, warm_stop)
     except (ColdRead, OSError):
         # Whatever it is, a pump finds it, too.
         return None
-    write_now(connection, head, more=True)
-    if not drained(connection):
-        return 0
-    return send_now(connection, fd, wanted.start, wanted.stop, warm_stop) - wanted.start
+    if connection is None:
+        channel.write(bytes(data))  # type: ignore[no-untyped-call]
+        return read
+    more = read < decided.length
+    write_now(connection, data, more=more)
+    if not more or not drained(connection):
+        return read
+    return send_now(connection, fd, offset, wanted.stop, warm_stop) - wanted.start
 
 
 def put(channel: Channel, data: bytes | memoryview, *, more: bool = False) -> None:
@@ -90,7 +97,7 @@ def note(channel: Channel, hits: Hits, decided: Decided, request_id: str, sent: 
     """
     plain = decided.plain
     client = hits.proxies.client(channel.peer, plain.fields.get("X-Forwarded-For"))
-    status = decided.selection.status
+    status = decided.status
     # It has waited for nothing but the disk.
     hits.tally.answered(CacheState.HIT, status, sent, 0.0 if status in (200, 206) else None)
     hits.access.note(client, plain.method, plain.target, status, sent, seconds, request_id)

@@ -11,6 +11,8 @@ from twisted.logger import capturedLogs, formatEvent
 
 from distributor.web.errors import API_STOPPED
 from distributor.web.fast import visit
+from distributor.web.fast.hits import PAGE
+from distributor.web.fast.hits import SMALL as COPIED
 from distributor.web.site import PublicSite
 from tests.delivery.sockets import Line
 from tests.web.fast.hits import LARGE, SMALL, SMALL_ASSET, FastCase
@@ -117,6 +119,20 @@ class ShortWayTests(FastCase):
         found = self.got(line, *["GET"] * len(starts))
         for start, answer in zip(starts, found, strict=True):
             self.assertTrue(answer.body == LARGE[start : start + 1501 + start % 997])
+
+    def test_pages(self) -> None:
+        """
+        A body may begin and end anywhere in a page of the file, whatever part of it the kernel copies.
+        """
+        line = self.line()
+        places = (0, 1, PAGE - 1, PAGE, PAGE + 1)
+        runs = [(start, COPIED + length) for start in places for length in (0, *places, 100_000)]
+        for start, length in runs:
+            self.ask(line, ASSET, f"Range: bytes={start}-{start + length - 1}")
+        found = self.got(line, *["GET"] * len(runs))
+        for (start, length), answer in zip(runs, found, strict=True):
+            self.assertTrue(answer.body == LARGE[start : start + length], f"{length} bytes from {start} on")
+        self.assertEqual(self.ordinary, [])
 
     def test_accounts(self) -> None:
         """
