@@ -12,12 +12,15 @@ from typing import Any, cast
 from attrs import evolve
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 from zope.interface import implementer
 
+from distributor.cache import Disk, disk
+from distributor.cache.disk import File, Listing
 from distributor.catalogue import parse_manifest
 from distributor.config import Config, Directories, Limits, standalone_config
 from distributor.devnet import Cut, Ending, Fault
@@ -130,6 +133,7 @@ class ServiceCase(SynchronousTestCase):
         self.upstream = Upstream(self, cast(Any, self.clock), CONTENT)
         self.faults = self.upstream.nodes[0].faults
         self.directory = Path(self.mktemp()).absolute()
+        self.assets = self.directory / "assets"
         self.endpoint = Endpoint()
         self.told: list[str] = []
         self.announced: list[list[IListeningPort]] = []
@@ -171,7 +175,7 @@ class ServiceCase(SynchronousTestCase):
         return Distributor(
             self.clock,
             config or self.config(),
-            Directories(assets=self.directory / "assets", cache_state=self.directory / "state"),
+            Directories(assets=self.assets, cache_state=self.directory / "state"),
             lambda: parse_manifest(self.written, "manifest.yml"),
             [cast(IStreamServerEndpoint, each) for each in endpoints or (self.endpoint,)],
             lambda origin: f"the page at {origin}",
@@ -180,6 +184,22 @@ class ServiceCase(SynchronousTestCase):
             self.announced.append,
             self.given_up.append,
         )
+
+    def slow_disk(self) -> None:
+        """
+        Twenty files that nobody has asked for, at each of which it takes a second to look.
+        """
+        self.assets.mkdir(parents=True)
+        for number in range(100, 120):
+            (self.assets / str(number)).write_bytes(b"left")
+        self.patch(disk, "BATCH", 1)
+        read = Disk.read
+
+        async def slow(disk: Disk, listing: Listing) -> list[File]:
+            await deferLater(cast(Any, self.clock), 1.0)
+            return await read(disk, listing)
+
+        self.patch(Disk, "read", slow)
 
     def started(self, config: Config | None = None) -> Distributor:
         """

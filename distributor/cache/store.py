@@ -349,8 +349,14 @@ class Store:
 
         @return: whether anything has been evicted.
         """
+        return await self._in_order() and await self._departures.make_space(size)
+
+    async def _in_order(self) -> bool:
+        """
+        Wait until it is known what goes first; that is not so on a node that has been stopped before.
+        """
         await self.surveyed()
-        return await self._departures.make_space(size)
+        return self._survey.finished or not self._survey.left_off
 
     # What other nodes distribute.
 
@@ -395,7 +401,6 @@ class Store:
         await self._survey.looked()
         if not self._survey.complete:
             raise NoRoom("not all files have been looked at")
-        if object.size > self._inventory.room:
-            # What goes for it is known only then.
-            await self.surveyed()
+        if object.size > self._inventory.room and not await self._in_order():
+            raise NoRoom("it is not known what should go for it")
         return await self._allocator.allocate(object)

@@ -60,6 +60,8 @@ class Survey:
 
     @ivar complete: whether all files have been looked at.
     @ivar finished: whether all that Argus knew has been heard, too.
+    @ivar left_off: whether the rest is not wanted any more. What should be evicted first is not known then, unless it
+        has been L{finished}.
     """
 
     _log = Logger("distributor.cache.store")
@@ -88,11 +90,11 @@ class Survey:
         self._listing: Listing | None = None
         # The ids of complete objects whose files are still to be seen.
         self._awaited: set[str] = set()
-        self._left_off = False
         self._looked = _Point()
         self._over = _Point()
         self.complete = False
         self.finished = False
+        self.left_off = False
 
     async def load(self) -> None:
         """
@@ -141,7 +143,7 @@ class Survey:
         """
         The node is about to stop, before anybody has had a use for the rest.
         """
-        self._left_off = True
+        self.left_off = True
         if self._listing is None:
             # It may never begin.
             self._looked.fire()
@@ -157,7 +159,7 @@ class Survey:
         finally:
             self._listing.close()
             self._looked.fire()
-        if self._left_off:
+        if self.left_off:
             return
         news = self._argus is not None and (len(self._inventory.unverified) > 0 or await self._argus.is_news())
         if self._argus is not None and news:
@@ -165,7 +167,7 @@ class Survey:
                 async for told in pieces:
                     self._take(told)
                     self._settled()
-                    if self._left_off:
+                    if self.left_off:
                         return
         if news or self._inventory.unverified:
             await self._put_in_order()
@@ -187,7 +189,7 @@ class Survey:
         inventory = self._inventory
         awaited, self._awaited = self._awaited, set()
         while files := await self._disk.read(listing):
-            if self._left_off:
+            if self.left_off:
                 return False
             compared = compare(files, inventory.items, awaited)
             await self._drop(compared.replaced)

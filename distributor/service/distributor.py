@@ -317,6 +317,10 @@ class Distributor(Service):
     async def _stop(self) -> None:
         notify(STOPPING, self._environ)
         self._state.shut()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        # Before anybody is waited for: the answers inside may wait until a slow disk has been looked at.
+        self._store.leave_off()
         patience_s = self._config.limits.drain_timeout_s
         if self._crew.pids:
             # They are cut without another word.
@@ -327,8 +331,6 @@ class Distributor(Service):
         self._access.flush()
         if self._starting is not None:
             await self._starting
-        if self._catching_up is not None:
-            self._catching_up.cancel()
         if self._operations is not None:
             await self._operations.stop()
         if self._back_door is not None:

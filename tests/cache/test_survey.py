@@ -384,9 +384,14 @@ class ArgusTests(SurveyCase):
         store = self.held()
         self.jobs.run("read")
         self.jobs.run("read")
+        allocating = self.later(store.allocate(data_object("9", store.capacity)))
+        making_space = self.later(store.make_space(1))
         store.leave_off()
         self.jobs.run("read")
         self.assertEqual(self.jobs.names, [])
+        # Nor does anything go for others, as nobody knows what should go first.
+        self.failureResultOf(allocating, NoRoom)
+        self.assertFalse(self.successResultOf(making_space))
         # What has not been read must not be written over.
         self.assertFalse(self.ran(self.jobs, store.save_for_argus()))
         self.assertEqual(self.cache_json.read_bytes(), before)

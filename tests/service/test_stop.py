@@ -165,6 +165,25 @@ class StopTests(ServiceCase):
         self.assertEqual((self.told, self.announced), ([STOPPING], []))
         self.assert_over(node)
 
+    def test_while_it_looks_at_files(self) -> None:
+        """
+        Neither it nor a client inside waits until a slow disk has been looked at: what cannot be stored any more is
+        passed through.
+        """
+        self.slow_disk()
+        node = self.started()
+        visit = self.visit()
+        visit.send(ASSET)
+        self.assertEqual(visit.wire.value(), b"")
+        done = node.stopService()
+        self.settle()
+        self.assertNoResult(done)
+        self.advance(1)
+        self.assertTrue(visit.answer.whole and visit.answer.body == CONTENT)
+        self.assertEqual(visit.answer["X-Data-Source"], "external")
+        self.successResultOf(done)
+        self.assert_over(node)
+
     def test_marks_are_saved(self) -> None:
         """
         Which objects were wanted last is known after a restart, and is written while the node runs.
