@@ -61,7 +61,7 @@ class QueryNodeCatalogue:
         @param counts: where questions are counted, by what became of them, in words.
         """
         self._clock = clock
-        self.negative_ttl_s = int(min(cache_ttl_s, _LONGEST_NEGATIVE_S))
+        self.negative_ttl_s = self.negative_ttl_of(cache_ttl_s)
         endpoint = Endpoint(agent, url, clock, in_thread, user_agent, counts)
         self._query_node = QueryNode(endpoint, clock, timeout_s, generation)
         times = Times(source_ttl_s, min(cache_ttl_s, _LONGEST_NEGATIVE_S), cache_ttl_s)
@@ -70,6 +70,13 @@ class QueryNodeCatalogue:
         self._distribution = Distribution(
             gatherer, clock, in_thread, cache_ttl_s, selection, changed, self._lookups.recovered
         )
+
+    @staticmethod
+    def negative_ttl_of(cache_ttl_s: float) -> int:
+        """
+        C{negative_ttl_s}, for a process that has no catalogue of its own.
+        """
+        return int(min(cache_ttl_s, _LONGEST_NEGATIVE_S))
 
     def start(self, presumed: Iterable[str] = ()) -> None:
         """

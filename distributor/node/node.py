@@ -32,7 +32,11 @@ from distributor.transfer import Downloads, Passage
 class Catalogue(TypingProtocol):
     """
     What the node asks of a catalogue.
+
+    @ivar negative_ttl_s: for how long it may be remembered that an object is not here; whole seconds.
     """
+
+    negative_ttl_s: int
 
     async def lookup(self, object_id: str) -> Listing:
         """
@@ -68,7 +72,7 @@ class Node(Shelf):
         @param most_passages: how many answers may be passed through at once.
         @param departed: the ids of objects, on the disk or on their way there, that are other nodes' by now.
         """
-        super().__init__(store, in_thread, trouble, largest_cached)
+        super().__init__(store, in_thread, trouble, largest_cached, catalogue.negative_ttl_s)
         self._store = store
         self._downloads = downloads
         self._catalogue = catalogue

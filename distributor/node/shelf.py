@@ -49,12 +49,16 @@ class Shelf(ABC):
 
     @ivar in_thread: for what blocks.
     @ivar trouble: where a failing disk is told of.
+    @ivar negative_ttl_s: for how long it may be remembered that an object is not here; whole seconds.
     """
 
-    def __init__(self, store: Stored, in_thread: InThread, trouble: Sparse, largest_cached: int | None) -> None:
+    def __init__(
+        self, store: Stored, in_thread: InThread, trouble: Sparse, largest_cached: int | None, negative_ttl_s: int
+    ) -> None:
         """
         @param largest_cached: larger objects are passed through; in bytes.
         """
+        self.negative_ttl_s = negative_ttl_s
         self._stored = store
         self._largest_cached = largest_cached
         self.in_thread = in_thread

@@ -15,6 +15,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from distributor import __version__
+from distributor.catalogue import ManifestCatalogue, QueryNodeCatalogue
 from distributor.config import Config, Directories
 from distributor.node import Passages
 from distributor.observe import AccessLog, Sparse
@@ -38,6 +39,15 @@ _REPORT_EVERY_S = 1.0
 _IDLE_S = 60
 
 _REFUSALS = {error.type: error for error in errors.ALL_ERRORS}
+
+
+def _negative_ttl_s(config: Config) -> int:
+    """
+    That of the owner's catalogue.
+    """
+    if config.endpoints.storage_squid is None and config.endpoints.query_node is None:
+        return ManifestCatalogue.negative_ttl_s
+    return QueryNodeCatalogue.negative_ttl_of(config.limits.query_node_cache_ttl_s)
 
 
 class WorkerService(Service):
@@ -101,6 +111,7 @@ class WorkerService(Service):
             in_thread,
             Sparse(reactor, Logger("distributor.trouble")),
             largest_cached=limits.max_cached_item_bytes,
+            negative_ttl_s=_negative_ttl_s(config),
         )
         self._door = FrontDoor(reactor, endpoints, limits.max_inbound_connections)
         proxies = Proxies(config.public_api.trusted_proxies)

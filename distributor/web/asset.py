@@ -130,7 +130,7 @@ class _Visit:
 
     async def _end_badly(self, error: Exception) -> None:
         if not self._request.startedWriting:
-            self.refuse(errors.error_for(error))
+            self.refuse(errors.error_for(error, self._node.negative_ttl_s))
             return
         if not isinstance(error, ConnectionLost):
             self._log.warn("request {request_id} is cut: {error}", request_id=self._asked.request_id, error=error)

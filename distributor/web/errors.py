@@ -20,9 +20,8 @@ from distributor.model import (
 )
 from distributor.web.headers import ALLOW, Headers, api_headers
 
-#: How long others may remember that an object is not here, in seconds, unless told otherwise. No longer than this node
-#: itself does: half of the catalogue's usual 60 s, so that what was just uploaded is found soon.
-NEGATIVE_MAX_AGE_S = 30
+# That an object is not here may be remembered; L{error_for} is told for how long.
+_NEGATIVE = 0
 
 # A node opens its store within a second or so. A crowd passes soon, a query node takes its time to restart; a stopped
 # node may be back in a minute, and others serve.
@@ -50,16 +49,14 @@ class ApiError:
     max_age: int | None = None
 
 
-OBJECT_NOT_FOUND = ApiError(404, "object_not_found", "Data object does not exist", max_age=NEGATIVE_MAX_AGE_S)
-OBJECT_NOT_ACCEPTED = ApiError(
-    404, "object_not_accepted", "Data object has not been uploaded yet", max_age=NEGATIVE_MAX_AGE_S
-)
+OBJECT_NOT_FOUND = ApiError(404, "object_not_found", "Data object does not exist", max_age=_NEGATIVE)
+OBJECT_NOT_ACCEPTED = ApiError(404, "object_not_accepted", "Data object has not been uploaded yet", max_age=_NEGATIVE)
 ROUTE_NOT_FOUND = ApiError(404, "route_not_found", "There is nothing at this address")
 METHOD_NOT_ALLOWED = ApiError(405, "method_not_allowed", "Only GET, HEAD and OPTIONS are answered here")
 PRECONDITION_FAILED = ApiError(412, "precondition_failed", "The data object does not match If-Match")
 RANGE_NOT_SATISFIABLE = ApiError(416, "range_not_satisfiable", "The data object has none of the bytes asked for")
 OBJECT_NOT_DISTRIBUTED = ApiError(
-    421, "object_not_distributed", "Data object not served by this node", max_age=NEGATIVE_MAX_AGE_S
+    421, "object_not_distributed", "Data object not served by this node", max_age=_NEGATIVE
 )
 INTERNAL_ERROR = ApiError(500, "internal_error", "Unexpected server error")
 SOURCES_FAILED = ApiError(502, "sources_failed", "No storage node could deliver the data object")
@@ -105,12 +102,12 @@ _BY_EXCEPTION: dict[type[BaseException], ApiError] = {
 }
 
 
-def error_for(exception: BaseException, negative_max_age_s: int = NEGATIVE_MAX_AGE_S) -> ApiError:
+def error_for(exception: BaseException, negative_max_age_s: int) -> ApiError:
     """
     What a client is told of C{exception}; of one that is not foreseen, only that something went wrong.
 
-    @param negative_max_age_s: how long others may remember that an object is not here: no longer than the negative
-        cache of this node.
+    @param negative_max_age_s: how long others may remember that an object is not here: no longer than this node itself
+        does, see C{negative_ttl_s} of its catalogue.
     """
     for kind in type(exception).__mro__:
         if kind in _BY_EXCEPTION:

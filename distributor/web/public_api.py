@@ -162,7 +162,7 @@ async def _facts(request: Request, facts: Facts) -> bytes:
     try:
         known = value if isinstance(value, Mapping) else await value
     except DistributorError as error:
-        return error_answer(request, errors.error_for(error))
+        return error_answer(request, errors.error_for(error, negative_max_age_s=0))
     return _json(request, 200, known)
 
 

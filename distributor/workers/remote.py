@@ -55,11 +55,13 @@ class RemoteNode(Shelf):
         trouble: Sparse,
         *,
         largest_cached: int | None,
+        negative_ttl_s: int,
     ) -> None:
         """
         @param largest_cached: larger objects are passed through; in bytes.
+        @param negative_ttl_s: that of the owner's catalogue.
         """
-        super().__init__(mirror, in_thread, trouble, largest_cached)
+        super().__init__(mirror, in_thread, trouble, largest_cached, negative_ttl_s)
         self._owner = owner
         self._passages = passages
 

@@ -120,6 +120,17 @@ class QueryNodeCatalogueTests(QueryNodeTestCase):
                 self.failureResultOf(each, ObjectNotFound)
         self.assertEqual((self.lookups(), self.memory.operations.count("Generation")), (100, 1))
 
+    def test_absence(self) -> None:
+        """
+        That an object is not there is remembered for as long as others are told to, and no longer.
+        """
+        self.assertEqual(self.node.negative_ttl_s, 15)
+        self.assertEqual([QueryNodeCatalogue.negative_ttl_of(ttl_s) for ttl_s in (60, 15, 1.5, 0.5)], [15, 15, 1, 0])
+        for before_s, lookups in ((0, 1), (14, 1), (1, 2)):
+            self.clock.advance(before_s)
+            self.failureResultOf(self.lookup("60"), ObjectNotFound)
+            self.assertEqual(self.lookups(), lookups)
+
     def test_what_is_no_id(self) -> None:
         """
         The query node is not asked for what cannot be there.

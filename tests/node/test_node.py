@@ -44,6 +44,8 @@ class Listed:
     A catalogue of one object, which can be out of order.
     """
 
+    negative_ttl_s = 12
+
     def __init__(self, listing: Listing) -> None:
         self.listing = listing
         self.lookups = 0

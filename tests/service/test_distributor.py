@@ -12,6 +12,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from distributor import __version__, service
 from distributor.cache import Store
+from distributor.config import Config
 from distributor.model import DistributorError
 from distributor.observe.systemd import READY, RELOADING, STOPPING
 from tests.service_in_memory import CAME, CONTENT, STALL, Endpoint, Pool, ServiceCase
@@ -121,6 +122,24 @@ class StartTests(ServiceCase):
         self.written = self.manifest(size=-1)
         self.assertRaises(DistributorError, self.make)
         self.assertEqual(self.endpoint.listens, 0)
+
+
+class AbsenceTests(ServiceCase):
+    """
+    For how long others may remember that an object is not here.
+    """
+
+    def said(self, config: Config | None = None) -> str:
+        node = self.started(config)
+        said = self.ask("/api/v1/assets/8")["Cache-Control"]
+        self.stopped(node)
+        return said
+
+    def test_manifest(self) -> None:
+        """
+        Not for longer than it takes who has written a manifest to look whether it works.
+        """
+        self.assertEqual(self.said(), "max-age=30")
 
 
 class FactsTests(ServiceCase):

@@ -268,6 +268,8 @@ class ListedCatalogue:
     @ivar asked: the ids that were looked up.
     """
 
+    negative_ttl_s = 12
+
     def __init__(self) -> None:
         self.listings: dict[str, Listing | Exception] = {}
         self.asked: list[str] = []

@@ -64,7 +64,7 @@ class ErrorForTests(SynchronousTestCase):
             (model.DiskFailed(), 500, "internal_error"),
             (ZeroDivisionError("secret"), 500, "internal_error"),
         ):
-            error = errors.error_for(exception)
+            error = errors.error_for(exception, 7)
             self.assertEqual((error.status, error.type), (status, word))
 
     def test_subclass(self) -> None:
@@ -75,7 +75,7 @@ class ErrorForTests(SynchronousTestCase):
         class Slow(model.SourcesTimedOut):
             pass
 
-        self.assertEqual(errors.error_for(Slow()), errors.SOURCES_TIMED_OUT)
+        self.assertEqual(errors.error_for(Slow(), 7), errors.SOURCES_TIMED_OUT)
 
     def test_negative_max_age(self) -> None:
         """
@@ -90,7 +90,7 @@ class ErrorForTests(SynchronousTestCase):
         Messages of exceptions stay in the log.
         """
         for kind in (ValueError, model.SourcesFailed, model.CatalogueUnavailable):
-            error = errors.error_for(kind("secret"))
+            error = errors.error_for(kind("secret"), 7)
             self.assertNotIn(b"secret", errors.body(error))
             self.assertNotIn("secret", repr(errors.headers(error, "id")))
 
@@ -111,7 +111,8 @@ class HttpTests(SynchronousTestCase):
 
     def test_each(self) -> None:
         """
-        Each is typed, has its length, can be read by other origins, and is not kept by caches unless it says so.
+        Each is typed, has its length, can be read by other origins, and is not kept by caches unless it says so; and
+        then not before it has been said for how long.
         """
         for error in errors.ALL_ERRORS:
             pairs = errors.headers(error, "id-1")
@@ -124,6 +125,6 @@ class HttpTests(SynchronousTestCase):
             self.assertEqual(fields["X-Request-Id"], "id-1")
             self.assertEqual(fields["X-Content-Type-Options"], "nosniff")
             kept = error.type.startswith("object_not_")
-            self.assertEqual(fields["Cache-Control"], "max-age=30" if kept else "no-store")
+            self.assertEqual(fields["Cache-Control"], "max-age=0" if kept else "no-store")
             self.assertEqual("Allow" in fields, error.status == 405)
             self.assertEqual(fields.get("Retry-After"), None if error.retry_after is None else str(error.retry_after))

@@ -5,7 +5,7 @@ An owner and a worker in one process: a wire without a socket between them, over
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -62,8 +62,11 @@ class WiredCase(SynchronousTestCase):
     A node with one worker.
     """
 
+    new_clock: Callable[[], Clock] = Clock
+    negative_ttl_s = 12
+
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = self.new_clock()
         self.clock.advance(1_000_000)
         self.directory = Path(self.mktemp())
         self.store = started_store(self, self.clock, directory=self.directory)
@@ -91,6 +94,26 @@ class WiredCase(SynchronousTestCase):
         """
         Build the owner's node, and connect a worker to it.
         """
+        self.serving = Serving()
+        self.mirror = Mirror(self.directory / "assets", in_thread)
+        self.employ(Worker(self.mirror, self.serving, lambda: self.counts))
+        passages = Passages(self.upstream.client, self.clock, in_thread, PATIENCE_S, 2)
+        self.remote = RemoteNode(
+            self.mirror,
+            self.worker,
+            passages,
+            in_thread,
+            self.trouble,
+            largest_cached=self.largest_cached,
+            negative_ttl_s=self.negative_ttl_s,
+        )
+        self.settle()
+
+    def employ(self, worker: Worker) -> None:
+        """
+        Build the owner's node, and connect C{worker} to it.
+        """
+        self.worker = worker
         self.node = Node(
             self.store,
             self.downloads,
@@ -107,18 +130,10 @@ class WiredCase(SynchronousTestCase):
         self.gone = 0
         shared = Shared(self.node, self.store, facts, self.faults.append, self.counted.append)
         self.owner = Owner(shared, self.clock, self.lost)
-        self.serving = Serving()
-        self.mirror = Mirror(self.directory / "assets", in_thread)
-        self.worker = Worker(self.mirror, self.serving, lambda: self.counts)
         ours, theirs = _Transport(self.owner, True), _Transport(self.worker, False)
         ours.other, theirs.other = self.worker, self.owner
         self.pump: IOPump = connect(self.owner, ours, self.worker, theirs)
         self.addCleanup(self.part)
-        passages = Passages(self.upstream.client, self.clock, in_thread, PATIENCE_S, 2)
-        self.remote = RemoteNode(
-            self.mirror, self.worker, passages, in_thread, self.trouble, largest_cached=self.largest_cached
-        )
-        self.settle()
 
     def lost(self) -> None:
         self.gone += 1
