@@ -79,11 +79,12 @@ class Mirror:
             raise LookupError(f"object {object_id} is not in the store")
         return StoredReader(await self.files.open(object_id, entry.size), entry.size)
 
-    def news(self) -> dict[str, object]:
+    def news(self) -> tuple[Mapping[str, int], list[tuple[str, bool]]]:
         """
-        What the owner has not been told yet: which objects were read, how often; which files are in use, or no longer.
+        What the owner has not been told yet.
+
+        @return: how often objects were read; and which files are in use, or no longer.
         """
         touched, self._touched = self._touched, Counter()
         told, self._told = self._told, frozenset((*self.files.in_use(), *(each.object_id for each in self._leaving)))
-        held = [(each, True) for each in self._told - told] + [(each, False) for each in told - self._told]
-        return {"touched": touched, "held": held}
+        return touched, [(each, True) for each in self._told - told] + [(each, False) for each in told - self._told]

@@ -35,7 +35,7 @@ from distributor.workers.wire import (
     Wait,
     dump_entries,
     dump_found,
-    load_fault,
+    load_news,
     load_ranges,
 )
 
@@ -234,13 +234,13 @@ class Owner(AMP):
 
     @Report.responder
     async def report(self, report: bytes) -> dict[str, object]:
-        news = json.loads(report)
-        for object_id, times in news["touched"].items():
+        news = load_news(report)
+        for object_id, times in news.touched.items():
             self._shared.store.touch(object_id, times)
-        for fault in news["faults"]:
-            self._shared.fault(load_fault(fault))
-        self._shared.counted(news["counts"])
-        for object_id, held in news["held"]:
+        for fault in news.faults:
+            self._shared.fault(fault)
+        self._shared.counted(news.counts)
+        for object_id, held in news.held:
             await self._hold(object_id, held)
         return {}
 

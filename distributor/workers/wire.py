@@ -7,9 +7,10 @@ AMP bounds a value to 64 KiB; what may be longer goes in several pieces.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from attrs import asdict
+from attrs import asdict, field, frozen
 from twisted.protocols.amp import Boolean, Command, Descriptor, Float, Integer, String, Unicode
 
 from distributor import model
@@ -37,6 +38,23 @@ _KINDS = [kind for kind in vars(model).values() if isinstance(kind, type) and is
 ERRORS: dict[type[Exception], bytes] = {
     kind: kind.__name__.encode("ascii") for kind in sorted(_KINDS, key=lambda kind: -len(kind.__mro__))
 }
+
+
+@frozen(kw_only=True)
+class News:
+    """
+    What a worker has seen since it last said.
+
+    @ivar touched: how often objects were read.
+    @ivar held: which files have come into use, or are no longer; in this order.
+    @ivar faults: the evidence that it has found.
+    @ivar counts: what it has counted.
+    """
+
+    touched: Mapping[str, int] = field(factory=dict)
+    held: Sequence[tuple[str, bool]] = ()
+    faults: Sequence[Fault] = ()
+    counts: Mapping[str, int] = field(factory=dict)
 
 
 class Find(Command):
@@ -98,7 +116,7 @@ class Cancel(Command):
 
 
 class Report(Command):
-    """What a worker has seen since it last said: objects read, files held and let go, faults, counts."""
+    """L{News} of a worker, or a piece of it."""
 
     arguments = [(b"report", String())]  # noqa: RUF012
     response = []  # noqa: RUF012
@@ -147,14 +165,15 @@ def load_ranges(written: bytes) -> tuple[ByteRange, ...]:
     return tuple(ByteRange(start, stop) for start, stop in json.loads(written))
 
 
-def dump_entries(entries: Iterable[tuple[str, Entry | None]]) -> Iterator[bytes]:
+def _pieces(items: Iterable[bytes]) -> Iterator[bytes]:
     """
-    In pieces.
+    Lists of some items each. One that is too long for a piece is left out.
     """
     piece: list[bytes] = []
     length = 0
-    for object_id, entry in entries:
-        item = _dump([object_id] if entry is None else [object_id, entry.size, entry.content_hash, entry.type])
+    for item in items:
+        if len(item) >= PIECE:
+            continue
         if length + len(item) >= PIECE:
             yield b"[" + b",".join(piece) + b"]"
             piece, length = [], 0
@@ -162,6 +181,16 @@ def dump_entries(entries: Iterable[tuple[str, Entry | None]]) -> Iterator[bytes]
         length += len(item) + 1
     if piece:
         yield b"[" + b",".join(piece) + b"]"
+
+
+def dump_entries(entries: Iterable[tuple[str, Entry | None]]) -> Iterator[bytes]:
+    """
+    In pieces.
+    """
+    return _pieces(
+        _dump([object_id] if entry is None else [object_id, entry.size, entry.content_hash, entry.type])
+        for object_id, entry in entries
+    )
 
 
 def load_entries(written: bytes) -> list[tuple[str, Entry | None]]:
@@ -204,9 +233,31 @@ def _object(object: DataObject) -> dict[str, object]:
     }
 
 
-def dump_fault(fault: Fault) -> dict[str, object]:
-    return {**asdict(fault), "kind": fault.kind.value}
+def dump_news(news: News) -> Iterator[bytes]:
+    """
+    In pieces, each of which is news. A fault that nobody could send is left out.
+    """
+    return _pieces(_items(news))
 
 
-def load_fault(value: dict[str, object]) -> Fault:
-    return Fault(**{**value, "kind": FaultKind(value["kind"])})  # type: ignore[arg-type]
+def _items(news: News) -> Iterator[bytes]:
+    for name, count in news.counts.items():
+        yield _dump(["count", name, count])
+    for object_id, times in news.touched.items():
+        yield _dump(["touched", object_id, times])
+    for fault in news.faults:
+        yield _dump(["fault", {**asdict(fault), "kind": fault.kind.value}])
+    for object_id, held in news.held:
+        yield _dump(["held", object_id, held])
+
+
+def load_news(written: bytes) -> News:
+    of: dict[str, list[Any]] = {"count": [], "touched": [], "fault": [], "held": []}
+    for kind, *values in json.loads(written):
+        of[kind].append(values)
+    return News(
+        touched=dict(of["touched"]),
+        held=[(object_id, held) for object_id, held in of["held"]],
+        faults=[Fault(**{**value, "kind": FaultKind(value["kind"])}) for [value] in of["fault"]],
+        counts=dict(of["count"]),
+    )

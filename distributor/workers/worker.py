@@ -5,7 +5,6 @@ A worker's side of its connection to the owner.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol as TypingProtocol
 
@@ -17,7 +16,7 @@ from twisted.python.failure import Failure
 from distributor.model import Fault
 from distributor.workers.mirror import Mirror
 from distributor.workers.remote import ask
-from distributor.workers.wire import Admit, Ask, Entries, Finish, Report, dump_fault, load_entries
+from distributor.workers.wire import Admit, Ask, Entries, Finish, News, Report, dump_news, load_entries
 
 
 class OwnerLost(Exception):
@@ -94,12 +93,9 @@ class Worker(AMP):
         if not self._up:
             return
         faults, self._faults = self._faults, []
-        news = {
-            **self.mirror.news(),
-            "faults": [dump_fault(fault) for fault in faults[:_MOST_FAULTS]],
-            "counts": Counter(self._counts()),
-        }
-        for piece in _pieces(news):
+        touched, held = self.mirror.news()
+        news = News(touched=touched, held=held, faults=faults[:_MOST_FAULTS], counts=self._counts())
+        for piece in dump_news(news):
             await ask(self, Report, report=piece)
 
     async def about(self, what: str) -> object:
@@ -109,7 +105,8 @@ class Worker(AMP):
         @raise CatalogueUnavailable: the owner is gone.
         """
         lock = self._asking.setdefault(what, DeferredLock())
-        return await lock.run(Deferred.fromCoroutine, self._about(what))
+        # The coroutine is made only then: whoever gives up before has none that nobody awaits.
+        return await lock.run(lambda: Deferred.fromCoroutine(self._about(what)))
 
     async def _about(self, what: str) -> object:
         whole = b""
@@ -124,26 +121,3 @@ class Worker(AMP):
 
 #: Of one report; a node that lies without end need not be proved to be one a thousand times.
 _MOST_FAULTS = 20
-
-#: Of one report: ids of 20 digits, and what stands around them, are far below what AMP takes.
-_MOST_IDS = 500
-
-
-def _pieces(news: dict[str, object]) -> list[bytes]:
-    """
-    Reports of which each is small enough.
-    """
-    touched, held = news["touched"], news["held"]
-    assert isinstance(touched, Counter) and isinstance(held, list)
-    touches = list(touched.items())
-    pieces = []
-    for start in range(0, max(len(touches), len(held), 1), _MOST_IDS):
-        stop = start + _MOST_IDS
-        piece = {
-            "touched": dict(touches[start:stop]),
-            "held": held[start:stop],
-            "faults": news["faults"] if start == 0 else [],
-            "counts": news["counts"] if start == 0 else {},
-        }
-        pieces.append(json.dumps(piece).encode("utf-8"))
-    return pieces

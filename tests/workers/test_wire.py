@@ -30,13 +30,14 @@ from distributor.workers.wire import (
     ERRORS,
     PIECE,
     Find,
+    News,
     dump_entries,
-    dump_fault,
     dump_found,
+    dump_news,
     dump_ranges,
     load_entries,
-    load_fault,
     load_found,
+    load_news,
     load_ranges,
 )
 
@@ -58,6 +59,10 @@ def found_objects(draw: st.DrawFn) -> Found:
     listing = Listing(object, draw(nodes)) if draw(st.booleans()) else None
     took = draw(st.none() | st.floats(0, 1e6))
     return Found(object, draw(st.sampled_from(CacheState)), draw(st.none() | texts), listing, took)
+
+
+def fault_at(endpoint: str) -> Fault:
+    return Fault("7", endpoint, "0", FaultKind.WRONG_HASH, "gWx", "gWy", 3, 1.5)
 
 
 class ValuesTests(SynchronousTestCase):
@@ -97,11 +102,37 @@ class ValuesTests(SynchronousTestCase):
         self.assertEqual(load_ranges(dump_ranges(ranges)), ranges)
 
     @given(st.builds(Fault, ids, texts, texts, st.sampled_from(FaultKind), texts, texts, sizes, st.floats(0, 1e12)))
-    def test_faults(self, fault: Fault) -> None:
+    def test_news(self, fault: Fault) -> None:
         """
-        Evidence against a storage node.
+        What a worker has to say; among it evidence against a storage node.
         """
-        self.assertEqual(load_fault(dump_fault(fault)), fault)
+        news = News(touched={"7": 2}, held=[("7", True), ("7", False)], faults=[fault], counts={"bytes sent": 5})
+        [piece] = dump_news(news)
+        self.assertEqual(load_news(piece), news)
+
+    def test_no_news(self) -> None:
+        """
+        Nothing to say is not said.
+        """
+        self.assertEqual(list(dump_news(News())), [])
+
+    def test_much_news_goes_in_pieces(self) -> None:
+        """
+        Each of them is small enough for AMP, whatever the name of a storage node is; all come in their order. What no
+        message could hold is left out.
+        """
+        long = [fault_at("http://node.example/" + "a" * length) for length in (20_000, 70_000, 20_001, 20_002)]
+        ids = [str(10**19 + number) for number in range(3000)]
+        news = News(
+            touched=dict.fromkeys(ids, 1), held=[(each, True) for each in ids], faults=long, counts={"bytes sent": 5}
+        )
+        pieces = list(dump_news(news))
+        self.assertLess(max(map(len, pieces)), PIECE + 100)
+        loaded = [load_news(piece) for piece in pieces]
+        self.assertEqual([each for some in loaded for each in some.touched], ids)
+        self.assertEqual([each for some in loaded for each in some.held], news.held)
+        self.assertEqual([each for some in loaded for each in some.faults], [long[0], *long[2:]])
+        self.assertEqual([some.counts for some in loaded if some.counts], [news.counts])
 
 
 class Failing(AMP):

@@ -4,9 +4,11 @@ Tests for L{distributor.workers.worker} and L{distributor.workers.mirror}, with 
 
 from __future__ import annotations
 
+import gc
 import os
 
-from twisted.internet.defer import Deferred
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
 
 from distributor.cache import Entry
 from distributor.model import CatalogueUnavailable, Fault, FaultKind
@@ -58,9 +60,9 @@ class WorkerTests(WiredCase):
         old = self.mirror.files.add("7", os.open(os.devnull, os.O_RDONLY))
         self.mirror.tell([("7", entry)])
         self.assertNotIn("7", self.mirror.files)
-        self.assertEqual(self.mirror.news()["held"], [("7", True)], "it is still read")
+        self.assertEqual(self.mirror.news()[1], [("7", True)], "it is still read")
         old.release()
-        self.assertEqual(self.mirror.news()["held"], [("7", False)])
+        self.assertEqual(self.mirror.news()[1], [("7", False)])
 
     def test_facts_of_the_whole_node(self) -> None:
         """
@@ -72,6 +74,20 @@ class WorkerTests(WiredCase):
         self.assertEqual(self.successResultOf(self.about("status")), {"id": "a-node"})
         self.assertEqual(self.successResultOf(first), self.facts["downloads"])
         self.assertEqual(self.successResultOf(second), self.facts["downloads"])
+
+    def test_one_who_does_not_wait_for_facts(self) -> None:
+        """
+        Who goes while another is being told costs nothing, and hinders nobody.
+        """
+        self.hire()
+        asked = [Deferred.fromCoroutine(self.worker.about("status")) for _ in range(3)]
+        asked[1].cancel()
+        self.failureResultOf(asked[1], CancelledError)
+        self.settle()
+        for each in (asked[0], asked[2]):
+            self.assertEqual(self.successResultOf(each), {"id": "a-node"})
+        gc.collect()
+        self.assertEqual(self.flushWarnings(), [])
 
     def test_facts_without_an_owner(self) -> None:
         """
@@ -93,7 +109,18 @@ class WorkerTests(WiredCase):
         self.counts = {}
         self.report()
         self.assertEqual(self.faults, [LIE])
-        self.assertEqual(self.counted, [{"hits": 3}, {}])
+        self.assertEqual(self.counted, [{"hits": 3}])
+
+    def test_evidence_with_long_names(self) -> None:
+        """
+        The owner gets it all, though one message cannot hold it.
+        """
+        self.hire()
+        lies = [evolve(LIE, endpoint=f"http://node.example/{number}/" + "a" * 9_000) for number in range(20)]
+        for lie in lies:
+            self.worker.fault(lie)
+        self.report()
+        self.assertEqual(self.faults, lies)
 
     def test_much_to_report(self) -> None:
         """
