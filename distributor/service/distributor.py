@@ -175,6 +175,7 @@ class Distributor(Service):
         downloads = list(self._downloads)
         queued = sum(download.progress().state == "queued" for download in downloads)
         catalogue = self._parts.catalogue.status()
+        elsewhere = self._crew.crowd
         return Standing(
             store_used=self._store.used,
             store_reserved=self._store.reserved,
@@ -183,8 +184,8 @@ class Distributor(Service):
             downloads_running=len(downloads) - queued,
             downloads_queued=queued,
             readers=sum(download.reader_count for download in downloads),
-            answering=len(self._door.gate),
-            connections=len(self._site.channels),
+            answering=len(self._door.gate) + elsewhere.answering,
+            connections=len(self._site.channels) + elsewhere.connections,
             uptime_s=self._reactor.seconds() - self._started_at,
             catalogue_up=catalogue["lastError"] is None if "lastError" in catalogue else None,
             breakers=Counter(str(node["breaker"]) for node in self._parts.storage_nodes.standings.ranking()),

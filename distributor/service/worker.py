@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from distributor import __version__
 from distributor.catalogue import ManifestCatalogue, QueryNodeCatalogue
 from distributor.config import Config, Directories
+from distributor.model import CatalogueUnavailable
 from distributor.node import Passages
 from distributor.observe import AccessLog, Sparse
 from distributor.observe.tally import Tally
@@ -30,7 +31,7 @@ from distributor.web.fast.hits import Hits
 from distributor.web.forwarded import Proxies
 from distributor.web.public_api import PublicApi
 from distributor.web.site import PublicSite
-from distributor.workers import Mirror, RemoteNode, Worker
+from distributor.workers import Crowd, Mirror, RemoteNode, Worker
 
 #: How far the owner may be behind with what is read here.
 _REPORT_EVERY_S = 1.0
@@ -87,7 +88,7 @@ class WorkerService(Service):
         in_thread = self._threads.disk
         self._connections = Connections(reactor, timeout_s, allow_private=config.sources.allow_private_addresses)
         self._tally = Tally()
-        self._worker = Worker(Mirror(directories.assets, in_thread), self, self._tally.take)
+        self._worker = Worker(Mirror(directories.assets, in_thread), self, self._tally.take, self._crowd)
         storage_nodes = StorageNodes(
             self._connections.agents,
             reactor,
@@ -129,6 +130,9 @@ class WorkerService(Service):
         hits = Hits(node, self._door.gate, reactor, self._access, proxies, self._tally)
         self._site = PublicSite(api, hits, timeout=_IDLE_S, reactor=reactor)
         self._chores = Chores(reactor)
+
+    def _crowd(self) -> Crowd:
+        return Crowd(answering=len(self._door.gate), connections=len(self._site.channels))
 
     async def _metrics(self) -> tuple[str, bytes]:
         told = await self._worker.about("metrics")
@@ -195,6 +199,10 @@ class WorkerService(Service):
         self._serving = False
         await self._door.close(self._site, self._patience_s, lambda: None)
         self._chores.stop()
+        try:
+            await self._worker.report()
+        except CatalogueUnavailable:
+            self._log.debug("the owner is gone before it has heard the last")
         self._access.flush()
         await self._connections.close()
         self._worker.mirror.files.close_spare()

@@ -9,6 +9,18 @@ from distributor.workers.crew import CONNECTION_FD, FIRST_PORT_FD, Crew
 from distributor.workers.mirror import Mirror
 from distributor.workers.owner import Owner, Shared
 from distributor.workers.remote import RemoteNode
+from distributor.workers.wire import Crowd
 from distributor.workers.worker import OwnerLost, Worker
 
-__all__ = ["CONNECTION_FD", "FIRST_PORT_FD", "Crew", "Mirror", "Owner", "OwnerLost", "RemoteNode", "Shared", "Worker"]
+__all__ = [
+    "CONNECTION_FD",
+    "FIRST_PORT_FD",
+    "Crew",
+    "Crowd",
+    "Mirror",
+    "Owner",
+    "OwnerLost",
+    "RemoteNode",
+    "Shared",
+    "Worker",
+]

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from distributor.observe.relay import Relay
 from distributor.workers.owner import Owner, Shared
-from distributor.workers.wire import Admit, Finish
+from distributor.workers.wire import Admit, Crowd, Finish
 
 #: Before a worker that has died is started again, in seconds; doubled each time up to the second, and as at first once
 #: one has lived longer than that.
@@ -128,6 +128,13 @@ class Crew:
         The processes that run.
         """
         return [pid for member in self._members if (pid := member.pid) is not None]
+
+    @property
+    def crowd(self) -> Crowd:
+        """
+        Who is with all of them.
+        """
+        return sum((member.owner.crowd for member in self._members), Crowd())
 
     def finish(self, patience_s: float) -> Deferred[None]:
         """

@@ -26,6 +26,7 @@ from distributor.workers.wire import (
     Ask,
     Cancel,
     Close,
+    Crowd,
     Entries,
     File,
     Find,
@@ -63,6 +64,9 @@ class Shared:
 class Owner(AMP):
     """
     Answers one worker, and tells it of the store.
+
+    @ivar up: whether it is there.
+    @ivar crowd: who is with it, as far as it has said.
     """
 
     _log = Logger()
@@ -83,6 +87,7 @@ class Owner(AMP):
         self._telling = False
         self._answers: dict[str, bytes] = {}
         self.up = False
+        self.crowd = Crowd()
 
     # Its life.
 
@@ -97,6 +102,7 @@ class Owner(AMP):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
         self.up = False
+        self.crowd = Crowd()
         self._shared.store.unwatch(self._changed)
         for number in list(self._opened):
             self._close(number)
@@ -240,6 +246,8 @@ class Owner(AMP):
         for fault in news.faults:
             self._shared.fault(fault)
         self._shared.counted(news.counts)
+        if news.crowd is not None:
+            self.crowd = news.crowd
         for object_id, held in news.held:
             await self._hold(object_id, held)
         return {}

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, astuple, field, frozen
 from twisted.protocols.amp import Boolean, Command, Descriptor, Float, Integer, String, Unicode
 
 from distributor import model
@@ -40,6 +40,22 @@ ERRORS: dict[type[Exception], bytes] = {
 }
 
 
+@frozen
+class Crowd:
+    """
+    Who is with a process.
+
+    @ivar answering: how many assets are being answered.
+    @ivar connections: how many clients are connected.
+    """
+
+    answering: int = 0
+    connections: int = 0
+
+    def __add__(self, other: Crowd) -> Crowd:
+        return Crowd(self.answering + other.answering, self.connections + other.connections)
+
+
 @frozen(kw_only=True)
 class News:
     """
@@ -49,12 +65,14 @@ class News:
     @ivar held: which files have come into use, or are no longer; in this order.
     @ivar faults: the evidence that it has found.
     @ivar counts: what it has counted.
+    @ivar crowd: who is there now; L{None}: as before.
     """
 
     touched: Mapping[str, int] = field(factory=dict)
     held: Sequence[tuple[str, bool]] = ()
     faults: Sequence[Fault] = ()
     counts: Mapping[str, int] = field(factory=dict)
+    crowd: Crowd | None = None
 
 
 class Find(Command):
@@ -241,6 +259,8 @@ def dump_news(news: News) -> Iterator[bytes]:
 
 
 def _items(news: News) -> Iterator[bytes]:
+    if news.crowd is not None:
+        yield _dump(["crowd", *astuple(news.crowd)])
     for name, count in news.counts.items():
         yield _dump(["count", name, count])
     for object_id, times in news.touched.items():
@@ -252,7 +272,7 @@ def _items(news: News) -> Iterator[bytes]:
 
 
 def load_news(written: bytes) -> News:
-    of: dict[str, list[Any]] = {"count": [], "touched": [], "fault": [], "held": []}
+    of: dict[str, list[Any]] = {"crowd": [], "count": [], "touched": [], "fault": [], "held": []}
     for kind, *values in json.loads(written):
         of[kind].append(values)
     return News(
@@ -260,4 +280,5 @@ def load_news(written: bytes) -> News:
         held=[(object_id, held) for object_id, held in of["held"]],
         faults=[Fault(**{**value, "kind": FaultKind(value["kind"])}) for [value] in of["fault"]],
         counts=dict(of["count"]),
+        crowd=Crowd(*of["crowd"][0]) if of["crowd"] else None,
     )

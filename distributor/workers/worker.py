@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from distributor.model import Fault
 from distributor.workers.mirror import Mirror
 from distributor.workers.remote import ask
-from distributor.workers.wire import Admit, Ask, Entries, Finish, News, Report, dump_news, load_entries
+from distributor.workers.wire import Admit, Ask, Crowd, Entries, Finish, News, Report, dump_news, load_entries
 
 
 class OwnerLost(Exception):
@@ -42,16 +42,25 @@ class Worker(AMP):
     @ivar mirror: what the owner has told of the store.
     """
 
-    def __init__(self, mirror: Mirror, serving: Serving, counts: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self,
+        mirror: Mirror,
+        serving: Serving,
+        counts: Callable[[], Mapping[str, int]],
+        crowd: Callable[[], Crowd],
+    ) -> None:
         """
         @param counts: what has been counted since it was last asked.
+        @param crowd: who is there.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.mirror = mirror
         self._serving = serving
         self._counts = counts
+        self._crowd = crowd
         self._faults: list[Fault] = []
         self._asking: dict[str, DeferredLock] = {}
+        self._reporting = DeferredLock()
         self._up = False
 
     def connectionMade(self) -> None:
@@ -88,13 +97,24 @@ class Worker(AMP):
 
     async def report(self) -> None:
         """
-        Tell the owner what has happened since the last time.
+        Tell the owner what has happened since the last time, once it has heard all of that.
+
+        @raise CatalogueUnavailable: the owner goes meanwhile.
         """
+        await self._reporting.run(lambda: Deferred.fromCoroutine(self._report()))
+
+    async def _report(self) -> None:
         if not self._up:
             return
         faults, self._faults = self._faults, []
         touched, held = self.mirror.news()
-        news = News(touched=touched, held=held, faults=faults[:_MOST_FAULTS], counts=self._counts())
+        news = News(
+            touched=touched,
+            held=held,
+            faults=faults[:_MOST_FAULTS],
+            counts=self._counts(),
+            crowd=self._crowd(),
+        )
         for piece in dump_news(news):
             await ask(self, Report, report=piece)
 

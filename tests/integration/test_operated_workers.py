@@ -4,11 +4,18 @@ An operator of a node that is several processes: they are one to him.
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 from tests.integration.client import get, settled
 from tests.integration.network import eventually
 from tests.integration.operator import OperatorTestCase
+from tests.integration.process import PATIENCE_S
+from tests.integration.test_workers import children
 from tests.upstream import payload
 
 #: A dozen: that one of them leaves is no large loss.
@@ -85,3 +92,28 @@ class OperatedWorkersTests(OperatorTestCase):
         self.assertEqual(asked, len(requests))
         self.assertEqual(self.metric("received_bytes_total"), sum(each["sent"] for each in requests))
         self.assertGreater(self.answered_by_worker(), 0)
+
+    def test_clients_of_all(self) -> None:
+        """
+        Whichever process a client is connected to: it is counted as long as it is there.
+        """
+        address = urlsplit(self.node.url)
+        with ExitStack() as clients:
+            for _ in range(MANY):
+                clients.enter_context(socket.create_connection((address.hostname, address.port), PATIENCE_S))
+            eventually(self, lambda: self.metric("connections") == MANY, "not all are counted")
+        eventually(self, lambda: self.metric("connections") == 0, "some are still counted")
+
+    def test_a_worker_that_is_ended(self) -> None:
+        """
+        What it has answered up to then is counted.
+        """
+        rounds = 5
+        for _ in range(rounds):
+            self.answers(ASSET)
+        for worker in children(self.node.pid):
+            os.kill(worker, signal.SIGTERM)
+        self.node.wait_for("a worker has ended")
+        metrics = self.metrics()
+        counted = sum(value for (name, _), value in metrics.items() if name == "requests_total")
+        self.assertEqual(counted, rounds * MANY)

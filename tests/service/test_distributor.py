@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from typing import cast
 
+from attrs import evolve
 from twisted.internet.error import CannotListenError
 from twisted.logger import capturedLogs, formatEvent
 
@@ -15,6 +16,7 @@ from distributor.cache import Store
 from distributor.config import Config
 from distributor.model import DistributorError
 from distributor.observe.systemd import READY, RELOADING, STOPPING
+from distributor.workers import Crew, Crowd
 from tests.service_in_memory import CAME, CONTENT, STALL, Endpoint, Pool, ServiceCase
 from tests.upstream import TIMEOUT_S
 from tests.web.node_in_memory import ASSET
@@ -122,6 +124,28 @@ class StartTests(ServiceCase):
         self.written = self.manifest(size=-1)
         self.assertRaises(DistributorError, self.make)
         self.assertEqual(self.endpoint.listens, 0)
+
+
+class MetricsTests(ServiceCase):
+    """
+    What a monitoring system reads.
+    """
+
+    def test_those_of_other_processes(self) -> None:
+        """
+        Clients are counted, whichever process they are with.
+        """
+        self.patch(Crew, "crowd", Crowd(answering=2, connections=30))
+        config = self.config()
+        node = self.started(evolve(config, public_api=evolve(config.public_api, metrics=True)))
+        self.faults.next.append(STALL)
+        reading = self.visit()
+        reading.send(ASSET)
+        told = self.ask("/metrics").body.decode("ascii")
+        self.assertIn("\ndistributor_answers_in_progress 3.0\n", told)
+        self.assertIn("\ndistributor_connections 32.0\n", told)
+        reading.lose()
+        self.stopped(node)
 
 
 class AbsenceTests(ServiceCase):

@@ -15,7 +15,7 @@ from twisted.web.server import Site
 from distributor.config import Config, Directories, Endpoints, standalone_config
 from distributor.model import ObjectNotFound
 from distributor.service import WorkerService, parts, worker
-from distributor.workers import Worker
+from distributor.workers import Crowd, Worker
 from tests.service_in_memory import Endpoint, InMemory, Pool, Reactor
 from tests.web.node_in_memory import ASSET, Answer, Visit
 from tests.workers.wired import CONTENT, WiredCase
@@ -72,11 +72,11 @@ class WorkerServiceCase(WiredCase):
         assert self.endpoint.site is not None, "it does not listen"
         return self.endpoint.site
 
-    def visit(self) -> Visit:
+    def visit(self, room: int | None = None) -> Visit:
         """
         A client comes.
         """
-        return Visit(cast(Any, self))
+        return Visit(cast(Any, self), room)
 
     def ask(self, target: str = ASSET) -> Answer:
         """
@@ -111,6 +111,48 @@ class WorkerServiceTests(WorkerServiceCase):
             answer = self.ask()
             self.assertTrue(answer.whole and answer.body == CONTENT)
             self.assertEqual(answer["X-Cache"], cache)
+        self.stop(service)
+
+    def test_last_report(self) -> None:
+        """
+        What has happened up to its end is not lost: what it has answered, and what was read.
+        """
+        service = self.serve()
+        self.ask()
+        self.clock.advance(1)
+        self.settle()
+        self.counted.clear()
+        touched: list[str] = []
+        self.patch(self.store, "touch", lambda id, times: touched.append(id))
+        visit = self.visit()
+        visit.send(ASSET)
+        self.assertEqual((self.counted, touched), ([], []))
+        self.stop(service)
+        self.assertEqual(self.counted, [{"answers hit 200": 1, "bytes sent": len(CONTENT), "first byte 0": 1}])
+        self.assertEqual(touched, ["7"])
+        self.assertEqual((self.owner.crowd, visit.wire.ended), (Crowd(), "closed"))
+
+    def test_who_is_there(self) -> None:
+        """
+        Its owner knows how many clients it has, and how many of them it is answering.
+        """
+        service = self.serve()
+        idle, reading = self.visit(), self.visit(room=1000)
+        reading.send(ASSET)
+        self.clock.advance(1)
+        self.settle()
+        self.assertEqual(self.owner.crowd, Crowd(answering=1, connections=2))
+        for visit in (idle, reading):
+            visit.lose()
+        self.stop(service)
+
+    def test_the_owner_is_gone(self) -> None:
+        """
+        It ends all the same.
+        """
+        service = self.serve()
+        self.part()
+        self.assertEqual(self.ends, 1)
         self.stop(service)
 
     def test_absence(self) -> None:

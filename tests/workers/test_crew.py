@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.workers.crew import CONNECTION_FD, FIRST_DELAY_S, FIRST_PORT_FD, LONGEST_DELAY_S, Crew
 from distributor.workers.owner import Shared
+from distributor.workers.wire import Crowd
 
 
 class Process:
@@ -181,6 +182,17 @@ class CrewTests(SynchronousTestCase):
             self.died(process)
         self.successResultOf(self.crew.finish(30))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_who_is_there(self) -> None:
+        """
+        Those who are with any of them are counted, and not those who were with one that has ended.
+        """
+        self.assertEqual(self.crew.crowd, Crowd())
+        self.reactor.owners[0].crowd = Crowd(answering=1, connections=20)
+        self.reactor.owners[1].crowd = Crowd(answering=300, connections=4000)
+        self.assertEqual(self.crew.crowd, Crowd(answering=301, connections=4020))
+        self.died(self.reactor.processes[1])
+        self.assertEqual(self.crew.crowd, Crowd(answering=1, connections=20))
 
     def test_hurry(self) -> None:
         """

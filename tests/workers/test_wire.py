@@ -29,6 +29,7 @@ from distributor.node import Found
 from distributor.workers.wire import (
     ERRORS,
     PIECE,
+    Crowd,
     Find,
     News,
     dump_entries,
@@ -106,7 +107,13 @@ class ValuesTests(SynchronousTestCase):
         """
         What a worker has to say; among it evidence against a storage node.
         """
-        news = News(touched={"7": 2}, held=[("7", True), ("7", False)], faults=[fault], counts={"bytes sent": 5})
+        news = News(
+            touched={"7": 2},
+            held=[("7", True), ("7", False)],
+            faults=[fault],
+            counts={"bytes sent": 5},
+            crowd=Crowd(2, 3),
+        )
         [piece] = dump_news(news)
         self.assertEqual(load_news(piece), news)
 
@@ -124,7 +131,11 @@ class ValuesTests(SynchronousTestCase):
         long = [fault_at("http://node.example/" + "a" * length) for length in (20_000, 70_000, 20_001, 20_002)]
         ids = [str(10**19 + number) for number in range(3000)]
         news = News(
-            touched=dict.fromkeys(ids, 1), held=[(each, True) for each in ids], faults=long, counts={"bytes sent": 5}
+            touched=dict.fromkeys(ids, 1),
+            held=[(each, True) for each in ids],
+            faults=long,
+            counts={"bytes sent": 5},
+            crowd=Crowd(2, 3),
         )
         pieces = list(dump_news(news))
         self.assertLess(max(map(len, pieces)), PIECE + 100)
@@ -133,6 +144,7 @@ class ValuesTests(SynchronousTestCase):
         self.assertEqual([each for some in loaded for each in some.held], news.held)
         self.assertEqual([each for some in loaded for each in some.faults], [long[0], *long[2:]])
         self.assertEqual([some.counts for some in loaded if some.counts], [news.counts])
+        self.assertEqual([some.crowd for some in loaded if some.crowd is not None], [news.crowd])
 
 
 class Failing(AMP):

@@ -6,16 +6,29 @@ from __future__ import annotations
 
 import gc
 import os
+from typing import cast
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
 from distributor.cache import Entry
-from distributor.model import CatalogueUnavailable, Fault, FaultKind
+from distributor.model import CatalogueUnavailable, Fault, FaultKind, IReader
+from distributor.workers import Crowd
 from distributor.workers.wire import Admit, Finish
 from tests.workers.wired import CONTENT, WiredCase
 
 LIE = Fault("7", "http://node0.example/", "0", FaultKind.WRONG_HASH, "gWx", "gWy", 3, 1.5)
+
+
+class _Held:
+    """
+    What the owner holds.
+    """
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class WorkerTests(WiredCase):
@@ -27,6 +40,17 @@ class WorkerTests(WiredCase):
         told = Deferred.fromCoroutine(self.worker.about(what))
         self.settle()
         return told
+
+    def fetched(self) -> None:
+        """
+        A worker of a node that has an object.
+        """
+        (self.directory / "assets").mkdir(parents=True, exist_ok=True)
+        self.hire()
+        reader = self.downloads.start(self.upstream.listing, ())
+        self.settle()
+        reader.close()
+        self.assertIsNotNone(self.mirror.get("7"))
 
     def test_the_store_at_the_start(self) -> None:
         """
@@ -109,7 +133,42 @@ class WorkerTests(WiredCase):
         self.counts = {}
         self.report()
         self.assertEqual(self.faults, [LIE])
-        self.assertEqual(self.counted, [{"hits": 3}])
+        self.assertEqual(self.counted, [{"hits": 3}, {}])
+
+    def test_who_is_there(self) -> None:
+        """
+        The owner knows how many are with the worker; when that has gone, nobody is.
+        """
+        self.hire()
+        self.assertEqual(self.owner.crowd, Crowd())
+        self.crowd = Crowd(answering=2, connections=5)
+        self.report()
+        self.assertEqual(self.owner.crowd, self.crowd)
+        self.part()
+        self.assertEqual(self.owner.crowd, Crowd())
+
+    def test_one_report_after_the_other(self) -> None:
+        """
+        What the next one says is not known to the owner before what this one says is: a file that it opens meanwhile
+        would be held for ever.
+        """
+        self.fetched()
+        opened = self.successResultOf(Deferred.fromCoroutine(self.mirror.open("7")))
+        opening: Deferred[IReader] = Deferred()
+        self.patch(self.store, "open", lambda id: opening)
+        first = Deferred.fromCoroutine(self.worker.report())
+        self.settle()
+        opened.close()
+        self.mirror.files.close_spare()
+        second = Deferred.fromCoroutine(self.worker.report())
+        self.settle()
+        self.assertNoResult(first)
+        held = _Held()
+        opening.callback(cast(IReader, held))
+        self.settle()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertTrue(held.closed)
 
     def test_evidence_with_long_names(self) -> None:
         """
@@ -148,12 +207,7 @@ class WorkerTests(WiredCase):
         """
         What it had open is the owner's business no longer.
         """
-        (self.directory / "assets").mkdir(parents=True, exist_ok=True)
-        self.hire()
-        reader = self.downloads.start(self.upstream.listing, ())
-        self.settle()
-        reader.close()
-        self.assertIsNotNone(self.mirror.get("7"))
+        self.fetched()
         opened = self.successResultOf(Deferred.fromCoroutine(self.mirror.open("7")))
         self.report()
         self.part()

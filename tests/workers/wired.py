@@ -21,7 +21,7 @@ from distributor.model import Fault
 from distributor.node import Node, Passages
 from distributor.observe import Sparse
 from distributor.transfer import Downloads
-from distributor.workers import Mirror, Owner, RemoteNode, Shared, Worker
+from distributor.workers import Crowd, Mirror, Owner, RemoteNode, Shared, Worker
 from tests.stored import in_thread, started_store
 from tests.upstream import Upstream, payload
 
@@ -82,6 +82,7 @@ class WiredCase(SynchronousTestCase):
         self.counted: list[Mapping[str, int]] = []
         self.facts: dict[str, object] = {"status": {"id": "a-node"}}
         self.counts: dict[str, int] = {}
+        self.crowd = Crowd(answering=0, connections=0)
 
     async def lookup(self, object_id: str) -> object:
         """
@@ -96,7 +97,7 @@ class WiredCase(SynchronousTestCase):
         """
         self.serving = Serving()
         self.mirror = Mirror(self.directory / "assets", in_thread)
-        self.employ(Worker(self.mirror, self.serving, lambda: self.counts))
+        self.employ(Worker(self.mirror, self.serving, lambda: self.counts, lambda: self.crowd))
         passages = Passages(self.upstream.client, self.clock, in_thread, PATIENCE_S, 2)
         self.remote = RemoteNode(
             self.mirror,
