@@ -260,6 +260,8 @@ class ArgusFolderTests(OperatorTestCase):
         node.stop()
         self.check_written()
         self.assertEqual(self.files(), {**CONTENTS, **UNKNOWN})
+        # What docs/migration.rst has people remove before they go back is all there is besides.
+        self.assertEqual({path.name for path in self.assets.iterdir()} - self.files().keys(), {".partial"})
 
     def check_written(self) -> None:
         """
