@@ -30,6 +30,9 @@ PATIENCE_S = 30.0
 
 MIB = 1024 * 1024
 
+#: How often a server that starts is asked whether it serves yet, in seconds: what it takes is known as well as that.
+_ASKED_EVERY_S = 0.01
+
 # What would make a node behave otherwise than its arguments say.
 _NOT_INHERITED = ("CONFIG_PATH", "CACHE_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -76,6 +79,7 @@ class Server:
 
     @ivar port: where it listens.
     @ivar tls_port: where it listens for TLS.
+    @ivar started_s: how long it took until it served, in seconds, from before C{exec} on.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Server:
         self.port = port
         self.tls_port = tls_port
         self._log = directory / "output.log"
+        began = monotonic()
         inherited = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -111,6 +116,7 @@ class Server:
         except BaseException:
             self.stop()
             raise
+        self.started_s = monotonic() - began
 
     def __enter__(self) -> Self:
         return self
@@ -151,9 +157,14 @@ class Server:
                     return
             except OSError:
                 pass
-            sleep(0.05)
-        said = self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise CannotMeasure(f"{self.name} does not serve:\n{said}")
+            sleep(_ASKED_EVERY_S)
+        raise CannotMeasure(f"{self.name} does not serve:\n{self.said()[-2000:]}")
+
+    def said(self) -> str:
+        """
+        What it has written to its standard output and standard error so far.
+        """
+        return self._log.read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:
         """
@@ -192,7 +203,10 @@ class Usage:
     """
     What a server's processes have used, together.
 
-    @ivar resident: bytes of memory.
+    @ivar resident: bytes of memory, what they share counted in each.
+    @ivar proportional: the same, what n processes share counted as an n-th of it in each (C{Pss}). Falls when another
+        process begins to use the same libraries.
+    @ivar anonymous: of that, what is of no file: heaps and stacks.
     @ivar peak: the most of it since L{forget_peaks}; of several processes, the sum of what each had at its own time.
     @ivar cpu_s: processor time, user and system.
     """
@@ -200,13 +214,15 @@ class Usage:
     resident: int
     peak: int
     cpu_s: float
+    proportional: int
+    anonymous: int
 
     @classmethod
     def of(cls, server: Server) -> Usage:
         """
         Read it.
         """
-        resident = peak = 0
+        resident = peak = proportional = anonymous = 0
         cpu_s = 0.0
         for pid in server.pids():
             try:
@@ -218,9 +234,11 @@ class Usage:
                 continue
             rss = _kib(rollup, "Rss:")
             resident += rss
+            proportional += _kib(rollup, "Pss:")
+            anonymous += _kib(rollup, "Pss_Anon:")
             peak += max(rss, _kib(status, "VmHWM:"))
             cpu_s += (int(times[11]) + int(times[12])) / _TICKS_PER_S
-        return cls(resident, peak, cpu_s)
+        return cls(resident, peak, cpu_s, proportional, anonymous)
 
 
 def _kib(text: str, name: str) -> int:

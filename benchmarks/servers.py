@@ -4,11 +4,12 @@ The servers that are measured, and the storage node behind them: how each is con
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,8 +25,16 @@ from distributor.devnet.folder import data_objects
 from distributor.devnet.manifest import manifest_text
 
 
-def _twistd(*arguments: str | Path) -> list[str | Path]:
-    return [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", *arguments]
+def _twistd(*arguments: str | Path, python: Sequence[str] = ()) -> list[str | Path]:
+    return [
+        sys.executable,
+        *python,
+        "-c",
+        "from twisted.scripts.twistd import run; run()",
+        "-n",
+        "--pidfile=",
+        *arguments,
+    ]
 
 
 @frozen
@@ -78,25 +87,36 @@ def storage_node(directory: Path, media: Path, rate: int | None = None, delay_ms
 
 
 def distributor(
-    directory: Path, manifest: Path, ready: str = "/readyz", *, workers: int = 1, tls: Tls | None = None
+    directory: Path,
+    manifest: Path,
+    ready: str = "/readyz",
+    *,
+    workers: int = 1,
+    tls: Tls | None = None,
+    limits: Mapping[str, object] | None = None,
+    python: Sequence[str] = (),
 ) -> Server:
     """
     C{twistd distributor}; it keeps what it has in C{directory / "data"}.
 
     @param ready: what to ask it for, to see that it serves.
     @param tls: listen with it, too.
+    @param limits: C{limits} of the configuration.
+    @param python: options of the interpreter.
     """
     port = free_port()
     tls_port = free_port() if tls is not None else None
     config = directory / "config.yml"
-    config.write_text(f"id: bench\ncatalogue: {{manifest: {manifest}}}\n", encoding="utf-8")
+    text = f"id: bench\ncatalogue: {{manifest: {manifest}}}\nlimits: {json.dumps(dict(limits or {}))}\n"
+    config.write_text(text, encoding="utf-8")
     # Twisted's default of 50 makes most of a thousand wait for a second or more; nginx has 511, Varnish 1024.
     there = f"interface={LOOPBACK}:backlog=1024"
     listen = ["--listen", f"tcp:{port}:{there}"]
     if tls is not None:
         listen += ["--listen", f"ssl:{tls_port}:privateKey={tls.key}:certKey={tls.certificate}:{there}"]
     options: list[str | Path] = ["--config", config, "--data-dir", directory / "data", "--workers", str(workers)]
-    return Server("distributor", _twistd("distributor", *listen, *options), port, directory, ready, tls_port)
+    command = _twistd("distributor", *listen, *options, python=python)
+    return Server("distributor", command, port, directory, ready, tls_port)
 
 
 _NGINX = """
