@@ -29,6 +29,7 @@ _ALL: Sequence[tuple[str, str, Sequence[str]]] = (
     ("shared_download", "shared_download", ()),
     ("slow_readers", "slow_readers", ()),
     ("seeks", "seeks", ()),
+    ("footprint", "footprint", ()),
 )
 _QUICK: Sequence[tuple[str, str, Sequence[str]]] = (
     ("hits", "hits", ("--quick", "--rounds", "1", "--seconds", "1")),
