@@ -33,8 +33,8 @@ MIB = 1024 * 1024
 #: How often a server that starts is asked whether it serves yet, in seconds: what it takes is known as well as that.
 _ASKED_EVERY_S = 0.01
 
-# What would make a node behave otherwise than its arguments say.
-_NOT_INHERITED = ("CONFIG_PATH", "CACHE_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET")
+# What would make a node behave otherwise than its arguments say; with the last, it would compile itself at each start.
+_NOT_INHERITED = ("CONFIG_PATH", "CACHE_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "PYTHONDONTWRITEBYTECODE")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
