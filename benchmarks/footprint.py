@@ -32,7 +32,7 @@ from benchmarks.processes import (
     socket_buffers,
 )
 from benchmarks.readers import Reader, read_all
-from benchmarks.report import Figures, Row, machine, show, version, write_results
+from benchmarks.report import Figures, Row, machine, middle, show, version, write_results
 from benchmarks.servers import distributor, installed, nginx_static, storage_node
 
 NODE = "distributor"
@@ -59,6 +59,12 @@ _SLOW = 2 * MIB
 #: of 300 may be.
 _NOTHING_KEPT: Mapping[str, object] = {"maxCachedItemSize": "1M", "maxConcurrentOutboundConnections": 1000}
 
+#: How often a server is started in a round: a start is short, and others run on the machine.
+_STARTS = 5
+
+#: Starts a server in an empty directory; with nothing to serve, or with the objects of a folder, the last argument.
+Start = Callable[[Path, Path], Server]
+
 #: Serves the objects of a folder, for a while.
 Serving = Callable[[Path], AbstractContextManager[Server]]
 
@@ -76,6 +82,7 @@ def common_rows(idle: int, readers: int) -> list[Row]:
     """
     return [
         Row("from exec until it serves, s", "startS", digits=3),
+        Row("... processor time, s", "startCpuS", digits=2),
         Row("memory at rest (Pss), MiB", "restMiB"),
         Row("... what is shared counted whole (Rss), MiB", "restRssMiB"),
         Row(f"each of {idle} idle connections, KiB", "idleKiB"),
@@ -105,24 +112,36 @@ def _import_key(package: str) -> str:
     return f"import {package}"
 
 
-def at_rest(server: Server) -> Figures:
+def starts(start: Start, media: Path) -> Figures:
     """
-    The start of a server that has just started, and its memory.
+    How long a server takes to start, the median of a few, and what the last has used once it has.
     """
-    sleep(_SETTLED_S)
-    usage = Usage.of(server)
-    return {"startS": server.started_s, "restMiB": usage.proportional / MIB, "restRssMiB": usage.resident / MIB}
+    took = []
+    for _ in range(_STARTS):
+        with directory() as here, start(here, media) as server:
+            took.append(server.started_s)
+            sleep(_SETTLED_S)
+            usage = Usage.of(server)
+    return {
+        "startS": middle(took),
+        "startCpuS": usage.cpu_s,
+        "restMiB": usage.proportional / MIB,
+        "restRssMiB": usage.resident / MIB,
+    }
 
 
 def imports() -> dict[str, float]:
     """
-    What a node imports until it serves, in milliseconds, by package; C{""} is how many modules that are.
+    What a node imports until it serves, in milliseconds, by module: of a few starts, the one in the middle.
     """
-    with directory() as here, distributor(here, _empty_manifest(here), python=("-X", "importtime")) as node:
-        times = own_times(node.said())
+    found = []
+    for _ in range(_STARTS):
+        with directory() as here, bare(here, python=("-X", "importtime")) as node:
+            found.append(own_times(node.said()))
+    times = sorted(found, key=lambda times: sum(times.values()))[_STARTS // 2]
     if not times:
         raise CannotMeasure("the interpreter does not say what it imports")
-    return {**by_package(times), "": len(times)}
+    return times
 
 
 def idle_connections(server: Server, number: int) -> Figures:
@@ -201,10 +220,15 @@ def _check(server: Server, kind: str) -> None:
         raise CannotMeasure(f"{kind}: {found[0]} downloads are in progress, and {found[1]} objects in the cache")
 
 
-def _empty_manifest(here: Path) -> Path:
+def bare(here: Path, python: Sequence[str] = ()) -> Server:
+    """
+    A node that has no objects.
+
+    @param python: options of the interpreter.
+    """
     manifest = here / "manifest.yml"
     manifest.write_text("storageNodes: []\nobjects: {}\n", encoding="utf-8")
-    return manifest
+    return distributor(here, manifest, python=python)
 
 
 @contextmanager
@@ -249,12 +273,13 @@ def empty(media: Path, rate: int | None = None, limits: Mapping[str, object] | N
         yield node
 
 
-def measure(serving: Serving, media: Path, expected: bytes, idle: int, readers: int) -> Figures:
+def measure(start: Start, serving: Serving, media: Path, expected: bytes, idle: int, readers: int) -> Figures:
     """
     One round of what the node and its peer have in common.
     """
+    found = starts(start, media)
     with serving(media) as server:
-        found = {**at_rest(server), **idle_connections(server, idle)}
+        found = {**found, **idle_connections(server, idle)}
     with serving(media) as server:
         return {**found, **stalled_readers(server, expected, readers, "hit")}
 
@@ -265,14 +290,14 @@ def measure_node(media: Path, expected: bytes, readers: int) -> tuple[Figures, M
 
     @return: the figures, and the times of import by package.
     """
-    times = imports()
-    modules = times.pop("")
+    modules = imports()
     with empty(media, _SLOW) as node:
         pending = stalled_readers(node, expected, readers, "pending")
     with empty(media, limits=_NOTHING_KEPT) as node:
         passed = stalled_readers(node, expected, readers, "passed")
-    each = {_import_key(package): milliseconds for package, milliseconds in times.items()}
-    return {"importMs": sum(times.values()), "modules": modules, **each, **pending, **passed}, times
+    packages = by_package(modules)
+    each = {_import_key(package): milliseconds for package, milliseconds in packages.items()}
+    return {"importMs": sum(packages.values()), "modules": len(modules), **each, **pending, **passed}, packages
 
 
 def main() -> int:
@@ -292,9 +317,9 @@ def main() -> int:
         idle, readers, number_of_rounds = max(1, idle // 10), max(1, readers // 10), 1
     where = machine()
     need_descriptors(3 * max(idle, readers) + 100)
-    measured: dict[str, Serving] = {NODE: cached}
+    measured: dict[str, tuple[Start, Serving]] = {NODE: (lambda here, _: bare(here), cached)}
     if "nginx" in installed("nginx"):
-        measured["nginx static"] = static
+        measured["nginx static"] = (nginx_static, static)
     rounds: dict[str, list[Figures]] = {name: [] for name in measured}
     times: list[Mapping[str, float]] = []
     expected = os.urandom(arguments.size * MIB)
@@ -302,16 +327,16 @@ def main() -> int:
         (media / SMALL).write_bytes(os.urandom(SMALL_SIZE))
         (media / LARGE).write_bytes(expected)
         for number in range(number_of_rounds):
-            for name, serving in measured.items():
+            for name, (start, serving) in measured.items():
                 print(f"round {number + 1}, {name}", file=sys.stderr)
-                figures = measure(serving, media, expected, idle, readers)
+                figures = measure(start, serving, media, expected, idle, readers)
                 if name == NODE:
                     more, packages = measure_node(media, expected, readers)
                     figures = {**figures, **more}
                     times.append(packages)
                 rounds[name].append(figures)
     if arguments.output is not None:
-        settings = {"idleConnections": idle, "stalledReaders": readers, "sizeMiB": arguments.size}
+        settings = {"idleConnections": idle, "stalledReaders": readers, "sizeMiB": arguments.size, "starts": _STARTS}
         versions = {"nginx": version("nginx", "-v")} if len(measured) > 1 else {}
         write_results(arguments.output, where, {**settings, "versions": versions}, rounds)
     show(common_rows(idle, readers), rounds)
