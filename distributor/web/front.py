@@ -12,9 +12,9 @@ from klein import Klein, KleinRenderable
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from distributor import __version__
 from distributor.web import errors
 from distributor.web.errors import ApiError
+from distributor.web.headers import SERVER
 
 # RFC 9112 §3.2.2: clients of proxies send it, and a server has to accept it.
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?]*)", re.IGNORECASE)
@@ -24,7 +24,8 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*|\[[0-9A-Fa-
 
 class Front(Resource):
     """
-    The root of an HTTP server whose routes are Klein's.
+    The root of an HTTP server whose routes are Klein's. Where a client names the host in the target, C{request.path} is
+    put right; C{request.uri} stays as it was sent, for the access log.
     """
 
     isLeaf = True
@@ -40,16 +41,14 @@ class Front(Resource):
         self._refuse = refuse
 
     def render(self, request: Request) -> KleinRenderable:
-        request.setHeader(b"server", f"distributor/{__version__}".encode("ascii"))
+        request.setHeader(b"server", SERVER.encode("ascii"))
         # Werkzeug takes "get" for GET, where RFC 9110 §9.1 tells them apart.
         if not request.method.isalpha() or not request.method.isupper():
             return self._refuse(request, self._wrong_method)
-        absolute = _ABSOLUTE_FORM.match(request.uri)
+        absolute = _ABSOLUTE_FORM.match(request.path)
         if absolute is not None:
             request.requestHeaders.setRawHeaders(b"Host", [absolute[1]])
-            origin_form = request.uri[absolute.end() :]
-            request.uri = origin_form if origin_form.startswith(b"/") else b"/" + origin_form
-            request.path = request.uri.partition(b"?")[0]
+            request.path = request.path[absolute.end() :] or b"/"
             request.postpath = [unquote_to_bytes(segment) for segment in request.path[1:].split(b"/")]
         try:
             unquote_to_bytes(request.path).decode("utf-8")

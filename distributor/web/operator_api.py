@@ -136,7 +136,10 @@ class OperatorApi:
         """
         if getattr(request, "overfull", False):
             raise Refused(BODY_TOO_LARGE)
-        method, url = request.method.decode("ascii"), request.uri.decode("ascii", "backslashreplace")
+        # The path is without the host that clients of proxies put before it; the query is not parsed.
+        _, mark, query = request.uri.partition(b"?")
+        target = request.path + mark + query
+        method, url = request.method.decode("ascii"), target.decode("ascii", "backslashreplace")
         authorization = field_value(request.requestHeaders.getRawHeaders(b"Authorization"))
         now = self._seconds()
         try:
