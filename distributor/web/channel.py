@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
-from typing import Protocol
 
 from twisted.internet.interfaces import IAddress, IPushProducer
-from twisted.internet.protocol import connectionDone
-from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+
+from distributor.web.server import KnownChannel
 
 #: A client that takes nothing for so long, in seconds, is not going to: the kernel ends the connection (tcp(7)), whose
 #: place others want. One that is slow takes something; a player that was paused asks for the rest when it goes on.
@@ -25,51 +23,25 @@ def shown(address: IAddress) -> str:
     return getattr(address, "host", None) or "-"
 
 
-class Connections(Protocol):
+class Channel(KnownChannel):
     """
-    Who knows of all connections.
-    """
-
-    def channel_made(self, channel: Channel) -> None:
-        """One has begun."""
-
-    def channel_lost(self, channel: Channel) -> None:
-        """One has ended."""
-
-
-class Channel(HTTPChannel):
-    """
-    A connection that its site knows of.
-
-    It tells a producer which comes when there is no room. Twisted's leaves that to the transport, and one with TLS
-    speaks when its buffer gets full, but not again while it is: behind pipelined requests, or between two ranges, a
-    whole object would go into the buffer.
+    Tells a producer which comes when there is no room. Twisted's leaves that to the transport, and one with TLS speaks
+    when its buffer gets full, but not again while it is: behind pipelined requests, or between two ranges, a whole
+    object would go into the buffer.
 
     @ivar full: whether more should not be written now.
     @ivar peer: the address of the client, for people.
     """
 
-    site: Connections
     full = False
     peer = "-"
 
     def connectionMade(self) -> None:
-        super().connectionMade()  # type: ignore[no-untyped-call]
+        super().connectionMade()
         self.peer = shown(self.getPeer())  # type: ignore[no-untyped-call]
         # In memory, and behind a UNIX socket, there is nothing to be set.
         with suppress(AttributeError, OSError):
             self.transport.getHandle().setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, _STUCK_S * 1000)  # type: ignore[union-attr]
-        self.site.channel_made(self)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
-        self.site.channel_lost(self)
-
-    def abort(self) -> None:
-        """
-        Cut the connection.
-        """
-        self.transport.abortConnection()  # type: ignore[union-attr]
 
     def pauseProducing(self) -> None:
         self.full = True

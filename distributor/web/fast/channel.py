@@ -73,11 +73,8 @@ class FastChannel(Channel):
         super().connectionLost(reason)
 
     def abort(self) -> None:
-        """
-        Cut the connection.
-        """
         self._over = True
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        super().abort()
 
     def _look_again(self) -> None:
         if self._ours and self._came and not self._looking and self._answering is None:
