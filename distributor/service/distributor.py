@@ -4,7 +4,6 @@ The node as a service: its start, its chores and its end.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,16 +13,16 @@ from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from distributor import __version__
 from distributor.catalogue import Manifest, QueryNodeCatalogue
-from distributor.config import Config, Directories, effective
+from distributor.config import Config, Directories, OperatorAPI, effective
 from distributor.model import DiskFailed, DistributorError
 from distributor.observe import AccessLog
 from distributor.observe.systemd import READY, RELOADING, STOPPING, notify
-from distributor.operations import Door, DoorState, Operations, progress_shown
+from distributor.operations import Door, DoorState, Operations
 from distributor.service.chores import Chores
 from distributor.service.front_door import FrontDoor
 from distributor.service.parts import Parts
+from distributor.service.shown import Shown
 from distributor.service.trouble import why
 from distributor.web.asset import Assets
 from distributor.web.errors import ApiError
@@ -31,10 +30,10 @@ from distributor.web.fast.hits import Hits
 from distributor.web.forwarded import Proxies
 from distributor.web.public_api import PublicApi
 from distributor.web.site import PublicSite
-from distributor.workers import Crew, Shared
+from distributor.workers import Crew, Crowd, Shared
 
 if TYPE_CHECKING:
-    from distributor.observe.metrics import Metrics, Standing
+    from distributor.service.back_door import BackDoor
 
 #: How far access marks may be behind; they only decide what is evicted first.
 _FLUSH_EVERY_S = 10.0
@@ -100,41 +99,36 @@ class Distributor(Service):
         self._catching_up: Deferred[None] | None = None
         self._door = FrontDoor(reactor, endpoints, config.limits.max_inbound_connections)
         proxies = Proxies(config.public_api.trusted_proxies)
+        self._shown = Shown(config.id, self._parts, self._crowd, reactor.seconds)
         api = PublicApi(
             Assets(self._parts.node, self._door.gate, reactor, proxies, self._parts.tally),
-            self._status,
-            self._buckets,
-            self._progress if config.public_api.show_downloads else None,
+            self._shown.status,
+            self._shown.buckets,
+            self._shown.downloads if config.public_api.show_downloads else None,
             lambda: self._state.state is DoorState.OPEN,
             page,
             page_policy,
-            self._metrics if config.public_api.metrics else None,
+            self._shown.metrics_text if config.public_api.metrics else None,
         )
         self._access = AccessLog(reactor, Logger("distributor.access"))
         hits = Hits(self._parts.node, self._door.gate, reactor, self._access, proxies, self._parts.tally)
         self._site = PublicSite(api, hits, timeout=_IDLE_S, reactor=reactor)
         self._at_terminal = at_terminal
         self._chores = Chores(reactor)
-        self._metrics_text: Metrics | None = None
-        facts = {
-            "status": self._status,
-            "buckets": self._buckets,
-            "downloads": self._progress,
-            "metrics": self._metrics_shown,
-        }
-        shared = Shared(self._parts.node, self._store, facts, self._parts.report, self._parts.tally.add)
+        shared = Shared(
+            self._parts.node, self._store, self._shown.for_workers(), self._parts.report, self._parts.tally.add
+        )
         self._crew = Crew(reactor, config.workers - 1, worker_command, shared)
         self._state = Door(_Doors(self._door, self._crew))
-        self._operations = self._back_door = None
+        self._operations: Operations | None = None
+        self._back_door: BackDoor | None = None
         if config.operator_api is not None:
             self._operations = self._make_operations(directories)
-            # Imported only now: it takes a tenth of a second, and most nodes have none.
-            from distributor.service.back_door import BackDoor
+            self._back_door = self._make_back_door(config.operator_api, self._operations)
 
-            try:
-                self._back_door = BackDoor(reactor, config.operator_api, self._operations, self._make_metrics())
-            except ValueError as error:
-                raise DistributorError(f"operatorApi.hmacSecret: {error}") from None
+    def _crowd(self) -> Crowd:
+        here = Crowd(answering=len(self._door.gate), connections=len(self._site.channels))
+        return here + self._crew.crowd
 
     def _make_operations(self, directories: Directories) -> Operations:
         parts = self._parts
@@ -147,74 +141,21 @@ class Distributor(Service):
             scope=parts.catalogue,
             storage_nodes=parts.storage_nodes.standings,
             settings=effective(self._config, directories),
-            status=self._status,
-            buckets=self._buckets,
+            status=self._shown.status,
+            buckets=self._shown.buckets,
             shutdown=self._reactor.stop,
             clock=self._reactor,
             in_thread=parts.threads.disk,
         )
 
-    def _make_metrics(self) -> Metrics:
-        if self._metrics_text is None:
-            from distributor.observe.metrics import Metrics
+    def _make_back_door(self, config: OperatorAPI, operations: Operations) -> BackDoor:
+        # Imported only now: it takes a tenth of a second, and most nodes have none.
+        from distributor.service.back_door import BackDoor
 
-            self._metrics_text = Metrics(self._parts.tally, self._standing, __version__)
-        return self._metrics_text
-
-    def _metrics(self) -> tuple[str, bytes]:
-        metrics = self._make_metrics()
-        return metrics.content_type, metrics.text()
-
-    def _metrics_shown(self) -> tuple[str, str]:
-        type, text = self._metrics()
-        return type, text.decode("utf-8")
-
-    def _standing(self) -> Standing:
-        from distributor.observe.metrics import Standing
-
-        downloads = list(self._downloads)
-        queued = sum(download.progress().state == "queued" for download in downloads)
-        catalogue = self._parts.catalogue.status()
-        elsewhere = self._crew.crowd
-        return Standing(
-            store_used=self._store.used,
-            store_reserved=self._store.reserved,
-            store_limit=self._store.capacity,
-            objects=self._store.object_count,
-            downloads_running=len(downloads) - queued,
-            downloads_queued=queued,
-            readers=sum(download.reader_count for download in downloads),
-            answering=len(self._door.gate) + elsewhere.answering,
-            connections=len(self._site.channels) + elsewhere.connections,
-            uptime_s=self._reactor.seconds() - self._started_at,
-            catalogue_up=catalogue["lastError"] is None if "lastError" in catalogue else None,
-            breakers=Counter(str(node["breaker"]) for node in self._parts.storage_nodes.standings.ranking()),
-        )
-
-    # What the API shows.
-
-    def _status(self) -> dict[str, object]:
-        return {
-            "id": self._config.id,
-            "objectsInCache": self._store.object_count,
-            "storageLimit": self._store.capacity,
-            "storageUsed": self._store.used,
-            "uptime": int(self._reactor.seconds() - self._started_at),
-            "downloadsInProgress": len(self._downloads),
-            "version": __version__,
-            **({"queryNodeStatus": status} if "url" in (status := self._parts.catalogue.status()) else {}),
-        }
-
-    def _buckets(self) -> dict[str, object]:
-        selection = self._parts.catalogue.selection
-        if selection.buckets is not None:
-            return {"bucketIds": list(selection.buckets)}
-        if selection.worker_id is not None:
-            return {"allByWorkerId": selection.worker_id}
-        return {"bucketIds": list(self._parts.catalogue.bucket_ids)}
-
-    def _progress(self) -> dict[str, object]:
-        return {"downloads": [progress_shown(download.progress()) for download in self._downloads]}
+        try:
+            return BackDoor(self._reactor, config, operations, self._shown.metrics())
+        except ValueError as error:
+            raise DistributorError(f"operatorApi.hmacSecret: {error}") from None
 
     def _tell_progress(self) -> None:
         for download in list(self._downloads)[:_MOST_TOLD]:
@@ -228,7 +169,7 @@ class Distributor(Service):
 
         @raise Exception: an endpoint cannot be listened on; see L{why}.
         """
-        self._started_at = self._reactor.seconds()
+        self._shown.begin()
         self._door.listen(self._site)
         if self._back_door is not None:
             for port in self._back_door.listen():
