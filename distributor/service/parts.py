@@ -16,7 +16,7 @@ from twisted.python.threadpool import ThreadPool
 from distributor import __version__
 from distributor.cache import ArgusState, Index, Store, check_index, lock_directories
 from distributor.catalogue import Generation, Manifest, ManifestCatalogue, QueryNodeCatalogue, Selection
-from distributor.config import Config, Directories
+from distributor.config import Config, Directories, Limits
 from distributor.model import Fault, InThread, P, T
 from distributor.node import Node, Ownership
 from distributor.observe import Sparse
@@ -106,17 +106,10 @@ class Parts:
             settled=gc.freeze,
             made_room=self.tally.evicted,
         )
-        timeout_s = limits.outbound_requests_timeout_s
-        self.connections = Connections(reactor, timeout_s, allow_private=config.sources.allow_private_addresses)
-        self.storage_nodes = StorageNodes(
-            self.connections.agents,
-            reactor,
-            USER_AGENT,
-            timeout_s,
-            limits.max_concurrent_outbound_connections,
-            report=self.report,
-            tally=self.tally,
+        self.connections = Connections(
+            reactor, limits.outbound_requests_timeout_s, allow_private=config.sources.allow_private_addresses
         )
+        self.storage_nodes = self._storage_nodes(reactor, limits)
         self.version_checks = VersionChecks(
             self.storage_nodes, reactor, config.intervals.check_storage_node_response_times_s
         )
@@ -124,17 +117,7 @@ class Parts:
         self._moved = moved
         self.ownership = Ownership(reactor, self._object_ids, self.catalogue.serves, self._owners_changed)
         trouble = Sparse(reactor, Logger("distributor.trouble"))
-        at_once = limits.max_concurrent_storage_node_downloads
-        self.downloads = Downloads(
-            self.store,
-            self.storage_nodes,
-            reactor,
-            in_thread,
-            trouble,
-            at_once,
-            _QUEUE_FACTOR * at_once,
-            limits.pending_download_timeout_s,
-        )
+        self.downloads = self._downloads(reactor, limits, trouble)
         self.node = Node(
             self.store,
             self.downloads,
@@ -149,6 +132,30 @@ class Parts:
             departed=self.ownership,
         )
         self.backlog = Backlog(self.store, self.downloads, self.node.lookup, reactor, in_thread)
+
+    def _storage_nodes(self, reactor: Any, limits: Limits) -> StorageNodes:
+        return StorageNodes(
+            self.connections.agents,
+            reactor,
+            USER_AGENT,
+            limits.outbound_requests_timeout_s,
+            limits.max_concurrent_outbound_connections,
+            report=self.report,
+            tally=self.tally,
+        )
+
+    def _downloads(self, reactor: Any, limits: Limits, trouble: Sparse) -> Downloads:
+        at_once = limits.max_concurrent_storage_node_downloads
+        return Downloads(
+            self.store,
+            self.storage_nodes,
+            reactor,
+            self.threads.disk,
+            trouble,
+            at_once,
+            _QUEUE_FACTOR * at_once,
+            limits.pending_download_timeout_s,
+        )
 
     def _catalogue(
         self, reactor: Any, config: Config, read_manifest: Callable[[], Manifest] | None

@@ -14,7 +14,6 @@ from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from distributor import __version__
 from distributor.catalogue import ManifestCatalogue, QueryNodeCatalogue
 from distributor.config import Config, Directories
 from distributor.model import CatalogueUnavailable
@@ -23,7 +22,7 @@ from distributor.observe import AccessLog, Sparse
 from distributor.observe.tally import Tally
 from distributor.service.chores import Chores
 from distributor.service.front_door import FrontDoor
-from distributor.service.parts import Threads
+from distributor.service.parts import USER_AGENT, Threads
 from distributor.sources import Connections, StorageNodes
 from distributor.web import errors
 from distributor.web.asset import Assets
@@ -77,7 +76,6 @@ class WorkerService(Service):
         @param end: ends the process.
         """
         limits = config.limits
-        timeout_s = limits.outbound_requests_timeout_s
         self._reactor = reactor
         self._connection_fd = connection_fd
         self._patience_s = limits.drain_timeout_s
@@ -85,35 +83,12 @@ class WorkerService(Service):
         self._finishing = False
         self._serving = False
         self._threads = Threads(reactor)
-        in_thread = self._threads.disk
-        self._connections = Connections(reactor, timeout_s, allow_private=config.sources.allow_private_addresses)
+        self._connections = Connections(
+            reactor, limits.outbound_requests_timeout_s, allow_private=config.sources.allow_private_addresses
+        )
         self._tally = Tally()
-        self._worker = Worker(Mirror(directories.assets, in_thread), self, self._tally.take, self._crowd)
-        storage_nodes = StorageNodes(
-            self._connections.agents,
-            reactor,
-            f"distributor/{__version__}",
-            timeout_s,
-            limits.max_concurrent_outbound_connections,
-            report=self._worker.fault,
-            tally=self._tally,
-        )
-        passages = Passages(
-            storage_nodes,
-            reactor,
-            in_thread,
-            limits.pending_download_timeout_s,
-            max(1, limits.max_concurrent_outbound_connections // 2),
-        )
-        node = RemoteNode(
-            self._worker.mirror,
-            self._worker,
-            passages,
-            in_thread,
-            Sparse(reactor, Logger("distributor.trouble")),
-            largest_cached=limits.max_cached_item_bytes,
-            negative_ttl_s=_negative_ttl_s(config),
-        )
+        self._worker = Worker(Mirror(directories.assets, self._threads.disk), self, self._tally.take, self._crowd)
+        node = self._node(reactor, config)
         self._door = FrontDoor(reactor, endpoints, limits.max_inbound_connections)
         proxies = Proxies(config.public_api.trusted_proxies)
         api = PublicApi(
@@ -133,6 +108,34 @@ class WorkerService(Service):
 
     def _crowd(self) -> Crowd:
         return Crowd(answering=len(self._door.gate), connections=len(self._site.channels))
+
+    def _node(self, reactor: Any, config: Config) -> RemoteNode:
+        limits, in_thread = config.limits, self._threads.disk
+        storage_nodes = StorageNodes(
+            self._connections.agents,
+            reactor,
+            USER_AGENT,
+            limits.outbound_requests_timeout_s,
+            limits.max_concurrent_outbound_connections,
+            report=self._worker.fault,
+            tally=self._tally,
+        )
+        passages = Passages(
+            storage_nodes,
+            reactor,
+            in_thread,
+            limits.pending_download_timeout_s,
+            max(1, limits.max_concurrent_outbound_connections // 2),
+        )
+        return RemoteNode(
+            self._worker.mirror,
+            self._worker,
+            passages,
+            in_thread,
+            Sparse(reactor, Logger("distributor.trouble")),
+            largest_cached=limits.max_cached_item_bytes,
+            negative_ttl_s=_negative_ttl_s(config),
+        )
 
     async def _metrics(self) -> tuple[str, bytes]:
         told = await self._worker.about("metrics")
