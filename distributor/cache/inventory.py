@@ -71,6 +71,18 @@ class Inventory:
         """
         return [object_id for object_id, item in self._items.items() if isinstance(item, Entry)]
 
+    def complete_files(self) -> list[str]:
+        """
+        The ids of complete files, verified or not.
+        """
+        return [object_id for object_id, item in self._items.items() if not isinstance(item, Partial)]
+
+    def occupied(self, object_ids: Iterable[str]) -> int:
+        """
+        The bytes on disk of those of C{object_ids} that are there. May be called in a thread.
+        """
+        return sum(item.occupied for each in object_ids if (item := self._items.get(each)) is not None)
+
     @property
     def entry_count(self) -> int:
         """

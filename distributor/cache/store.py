@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from sys import intern
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -15,16 +14,16 @@ from distributor.cache.allocation import Allocation, Parts
 from distributor.cache.allocator import Allocator
 from distributor.cache.argus import ArgusState
 from distributor.cache.contents import Contents, Facts, FactState
-from distributor.cache.database import Row
 from distributor.cache.departures import Departures, Eviction
 from distributor.cache.disk import Disk
 from distributor.cache.index import Index
 from distributor.cache.inventory import Inventory
-from distributor.cache.items import Entry, Partial, Unverified
+from distributor.cache.items import Entry
 from distributor.cache.ledger import Ledger
-from distributor.cache.open_file import MOST_SPARE, OpenFile, OpenFiles, StoredReader
+from distributor.cache.open_file import MOST_SPARE, OpenFiles, StoredReader
 from distributor.cache.survey import Survey
-from distributor.model import DataObject, DiskFailed, Fault, InThread, IReader, NoRoom
+from distributor.cache.unverified import UnverifiedFiles
+from distributor.model import DataObject, Fault, InThread, IReader, NoRoom
 
 
 class Store:
@@ -62,7 +61,6 @@ class Store:
         self._index = index
         disk = Disk(assets, in_thread)
         self._parts = Parts(disk, OpenFiles(disk, MOST_SPARE), Inventory(capacity), Ledger(index), seconds)
-        self._disk = disk
         self.files = self._parts.files
         self._inventory = self._parts.inventory
         self._ledger = self._parts.ledger
@@ -70,6 +68,7 @@ class Store:
         self._departures = Departures(self._parts, made_room)
         self._survey = Survey(self._parts, self._departures, index, argus, in_thread, settled)
         self._allocator = Allocator(self._parts, self._departures)
+        self._unverified = UnverifiedFiles(self._parts)
         self._contents = Contents(self._parts, index, argus, in_thread)
 
     @property
@@ -287,13 +286,7 @@ class Store:
 
         @raise DiskFailed: it cannot be opened, or has vanished.
         """
-        size = self.unverified.get(object_id, -1)
-        try:
-            fd = await self._disk.open(object_id, size)
-        except LookupError as error:
-            raise DiskFailed(str(error)) from error
-        # Not among those that are shared: somebody may have it adopted meanwhile.
-        return StoredReader(OpenFile(object_id, fd, self.files), size)
+        return await self._unverified.open(object_id)
 
     async def confirm(self, object: DataObject, type: str | None) -> bool:
         """
@@ -302,30 +295,21 @@ class Store:
         @param type: the media type, if it is known.
         @return: whether it is; not so if it has been adopted, or evicted, meanwhile.
         """
-        item = self._inventory.items.get(object.id)
-        if not isinstance(item, Unverified) or item.size != object.size:
-            return False
-        content_hash = str(object.content_hash)
-        type = intern(type) if type is not None else None
-        self._inventory.confirm(object.id, Entry(item.size, content_hash, type, item.last_access))
-        now = self._seconds()
-        row = Row(object.id, item.size, content_hash, type, "complete", (), now, item.last_access, item.hits)
-        # When the index refuses, the object is there all the same, until the node ends.
-        await self._ledger.put(row)
-        return True
+        return await self._unverified.confirm(object, type)
 
     def complete_files(self) -> list[str]:
         """
         The ids of complete files, verified or not.
         """
-        return [each for each, item in self._inventory.items.items() if not isinstance(item, Partial)]
+        return self._inventory.complete_files()
 
     def occupied(self, object_ids: Iterable[str]) -> int:
         """
         The bytes of those of C{object_ids} that are there. There may be many: it may be called in a thread.
         """
-        items = self._inventory.items
-        return sum(item.occupied for each in object_ids if (item := items.get(each)) is not None)
+        return self._inventory.occupied(object_ids)
+
+    # What goes.
 
     async def _lose(self, object_id: str, entry: Entry) -> None:
         await self._survey.looked()

@@ -55,6 +55,9 @@ class InventoryTests(SynchronousTestCase):
         self.assertEqual((self.inventory.entry_count, self.inventory.partial_count), (1, 1))
         self.assertEqual(self.inventory.unverified, {"9": 4})
         self.assertEqual(self.inventory.used, 10 + 3 + 4)
+        self.assertEqual(self.inventory.complete(), ["7"])
+        self.assertEqual(self.inventory.complete_files(), ["7", "9"])
+        self.assertEqual(self.inventory.occupied(["9", "7", "10"]), 4 + 10)
 
     def test_order(self) -> None:
         """
