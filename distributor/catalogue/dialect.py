@@ -30,6 +30,15 @@ from distributor.catalogue.reading import (
     worker_buckets,
 )
 
+_BUCKETS_OF_WORKER = """
+query BucketsOfWorker($worker: Int!, $limit: Int!) {
+  distributionBuckets(where: {operators_some: {workerId_eq: $worker, status_eq: ACTIVE}}, limit: $limit) {
+    id
+    operators { workerId status }
+  }
+}
+"""
+
 #: Takes a list out of what stands around it.
 Listed = Callable[[object], list[object]]
 
@@ -50,7 +59,6 @@ class Dialect:
     active_storage_nodes: Callable[[str | None], Question[StorageNodesPage]]
     state: Question[State] | None
     object_text: str
-    worker_text: str
     bags_text: str
     objects_text: str
     storage_buckets_of: Listed
@@ -76,7 +84,7 @@ class Dialect:
         def read(data: object) -> tuple[str, ...]:
             return worker_buckets(members(data, "distributionBuckets"), worker_id)
 
-        return Question("BucketsOfWorker", self.worker_text, {"worker": worker_id, "limit": LARGEST_PAGE}, read)
+        return Question("BucketsOfWorker", _BUCKETS_OF_WORKER, {"worker": worker_id, "limit": LARGEST_PAGE}, read)
 
     def bags(self, bucket_ids: Sequence[str]) -> Question[dict[str, list[str]]]:
         """

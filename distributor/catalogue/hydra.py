@@ -27,15 +27,6 @@ query DataObject($id: ID!) {
 }
 """
 
-_BUCKETS_OF_WORKER = """
-query BucketsOfWorker($worker: Int!, $limit: Int!) {
-  distributionBuckets(where: {operators_some: {workerId_eq: $worker, status_eq: ACTIVE}}, limit: $limit) {
-    id
-    operators { workerId status }
-  }
-}
-"""
-
 _BAGS = """
 query Bags($buckets: [ID!], $limit: Int!) {
   distributionBuckets(where: {id_in: $buckets}, limit: $limit) { id bags { id } }
@@ -95,7 +86,6 @@ HYDRA = Dialect(
     _ask_for_storage_nodes,
     None,
     _OBJECT,
-    _BUCKETS_OF_WORKER,
     _BAGS,
     _OBJECTS,
     _storage_buckets,

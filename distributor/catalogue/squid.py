@@ -27,15 +27,6 @@ query DataObject($id: String!) {
 }
 """
 
-_BUCKETS_OF_WORKER = """
-query BucketsOfWorker($worker: Int!, $limit: Int!) {
-  distributionBuckets(where: {operators_some: {workerId_eq: $worker, status_eq: ACTIVE}}, limit: $limit) {
-    id
-    operators { workerId status }
-  }
-}
-"""
-
 _BAGS = """
 query Bags($buckets: [String!], $limit: Int!) {
   distributionBuckets(where: {id_in: $buckets}, limit: $limit) { id bags { bag { id } } }
@@ -118,7 +109,6 @@ SQUID = Dialect(
     _ask_for_storage_nodes,
     Question("State", _STATE, {}, _state),
     _OBJECT,
-    _BUCKETS_OF_WORKER,
     _BAGS,
     _OBJECTS,
     _storage_buckets,
