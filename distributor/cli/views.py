@@ -7,9 +7,11 @@ that nothing in them is taken for markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
+from attrs import field, frozen
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -18,9 +20,6 @@ from distributor.cli import words
 from distributor.cli.client import Answer
 
 Row = Mapping[str, Any]
-
-#: The heading of a column, where its cells stand, and whether they may be broken into lines.
-Column = tuple[str, Literal["left", "right"], bool]
 
 _BOLD = "bold"
 #: What an operator should look at.
@@ -36,14 +35,43 @@ def rows(answer: Answer, name: str) -> list[Row]:
     return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
-def table(columns: Iterable[Column]) -> Table:
+@frozen
+class Column:
+    """
+    One of a table.
+
+    @ivar cell: what there is to say of a row.
+    @ivar justify: where it stands.
+    @ivar may_break: whether it may be broken into lines.
+    """
+
+    heading: str
+    cell: Callable[[Row], str | Text]
+    justify: Literal["left", "right"] = "left"
+    may_break: bool = field(default=False, kw_only=True)
+
+
+def table(columns: Sequence[Column], found: Iterable[Row]) -> Table:
     """
     A table without lines, which can be read through a pipe.
     """
     made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=_BOLD)
-    for heading, justify, may_break in columns:
-        made.add_column(Text(heading), justify=justify, no_wrap=not may_break, overflow="fold")
+    for column in columns:
+        made.add_column(Text(column.heading), justify=column.justify, no_wrap=not column.may_break, overflow="fold")
+    for row in found:
+        made.add_row(*(_text(column.cell(row)) for column in columns))
     return made
+
+
+def _text(said: str | Text) -> Text:
+    return Text(said) if isinstance(said, str) else said
+
+
+def _of(key: str, show: Callable[[object], str] = words.text) -> Callable[[Row], str]:
+    """
+    A cell that shows one field of a row.
+    """
+    return lambda row: show(row.get(key))
 
 
 def facts(pairs: Iterable[tuple[str, str | Text]]) -> RenderableType:
@@ -54,7 +82,7 @@ def facts(pairs: Iterable[tuple[str, str | Text]]) -> RenderableType:
     grid.add_column(min_width=13, max_width=30, overflow="fold")
     grid.add_column(overflow="fold")
     for name, said in pairs:
-        grid.add_row(Text(name), Text(said) if isinstance(said, str) else said)
+        grid.add_row(Text(name), _text(said))
     return grid
 
 
@@ -120,16 +148,27 @@ def status(answer: Answer, now: float) -> RenderableType:
     return facts(pairs + told({key: value for key, value in answer.items() if key not in _STATUS_KEYS}, now))
 
 
-_DOWNLOADS: list[Column] = [
-    ("object", "right", False),
-    ("state", "left", False),
-    ("there", "right", False),
-    ("of", "right", False),
-    ("rate", "right", False),
-    ("time left", "right", False),
-    ("readers", "right", False),
-]
-_MORE_DOWNLOADS: list[Column] = [("storage nodes", "left", True)]
+def listed(value: object) -> str:
+    """
+    The texts of a list, on one line.
+    """
+    return ", ".join(map(words.text, value)) or words.NOTHING if isinstance(value, list) else words.NOTHING
+
+
+def _share_present(row: Row) -> str:
+    return words.share(row.get("present"), row.get("size"))
+
+
+_DOWNLOADS = (
+    Column("object", _of("objectId"), "right"),
+    Column("state", _of("state")),
+    Column("there", _share_present, "right"),
+    Column("of", _of("size", words.size), "right"),
+    Column("rate", _of("bytesPerSecond", words.rate), "right"),
+    Column("time left", _of("secondsLeft", words.duration), "right"),
+    Column("readers", _of("readers", words.count), "right"),
+)
+_MORE_DOWNLOADS = (Column("storage nodes", _of("storageNodes", listed), may_break=True),)
 
 
 def downloads(answer: Answer, wide: bool) -> RenderableType:
@@ -141,40 +180,22 @@ def downloads(answer: Answer, wide: bool) -> RenderableType:
     found = rows(answer, "downloads")
     if not found:
         return Text("nothing is being downloaded")
-    made = table(_DOWNLOADS + _MORE_DOWNLOADS if wide else _DOWNLOADS)
-    for row in found:
-        cells = [
-            words.text(row.get("objectId")),
-            words.text(row.get("state")),
-            words.share(row.get("present"), row.get("size")),
-            words.size(row.get("size")),
-            words.rate(row.get("bytesPerSecond")),
-            words.duration(row.get("secondsLeft")),
-            words.count(row.get("readers")),
-        ]
-        if wide:
-            cells.append(listed(row.get("storageNodes")))
-        made.add_row(*map(Text, cells))
-    return made
+    return table(_DOWNLOADS + _MORE_DOWNLOADS if wide else _DOWNLOADS, found)
 
 
-def listed(value: object) -> str:
-    """
-    The texts of a list, on one line.
-    """
-    return ", ".join(map(words.text, value)) or words.NOTHING if isinstance(value, list) else words.NOTHING
+_MORE_OBJECTS = (Column("added", _of("addedAt", words.moment)), Column("content hash", _of("contentHash")))
 
 
-_OBJECTS: list[Column] = [
-    ("object", "right", False),
-    ("state", "left", False),
-    ("there", "right", False),
-    ("of", "right", False),
-    ("last asked for", "right", False),
-    ("hits", "right", False),
-    ("type", "left", True),
-]
-_MORE_OBJECTS: list[Column] = [("added", "left", False), ("content hash", "left", False)]
+def _objects(now: float) -> tuple[Column, ...]:
+    return (
+        Column("object", _of("objectId"), "right"),
+        Column("state", _of("state")),
+        Column("there", _share_present, "right"),
+        Column("of", _of("size", words.size), "right"),
+        Column("last asked for", _of("lastAccess", partial(words.ago, now=now)), "right"),
+        Column("hits", _of("hits", words.count), "right"),
+        Column("type", _of("type"), may_break=True),
+    )
 
 
 def objects(answer: Answer, wide: bool, now: float, *, headed: bool = True) -> RenderableType:
@@ -186,35 +207,27 @@ def objects(answer: Answer, wide: bool, now: float, *, headed: bool = True) -> R
     found = rows(answer, "objects")
     if not found:
         return Text("no objects" if headed else "no more objects")
-    made = table(_OBJECTS + _MORE_OBJECTS if wide else _OBJECTS)
+    made = table(_objects(now) + _MORE_OBJECTS if wide else _objects(now), found)
     made.show_header = headed
     # A page knows nothing of the widths of the one before; these suffice for most.
     for column, width in zip(made.columns, (6, 11, 5, 10, 14, 5), strict=False):
         column.min_width = width
-    for row in found:
-        cells = [
-            words.text(row.get("objectId")),
-            words.text(row.get("state")),
-            words.share(row.get("present"), row.get("size")),
-            words.size(row.get("size")),
-            words.ago(row.get("lastAccess"), now),
-            words.count(row.get("hits")),
-            words.text(row.get("type")),
-        ]
-        if wide:
-            cells += [words.moment(row.get("addedAt")), words.text(row.get("contentHash"))]
-        made.add_row(*map(Text, cells))
     return made
 
 
-_STORAGE_NODES: list[Column] = [
-    ("rank", "right", False),
-    ("storage node", "left", True),
-    ("first byte", "right", False),
-    ("rate", "right", False),
-    ("failures", "right", False),
-    ("breaker", "left", False),
-]
+def _breaker(row: Row) -> Text:
+    breaker = words.text(row.get("breaker"))
+    return Text(breaker, style=_BREAKER_STYLES.get(breaker, ""))
+
+
+_STORAGE_NODES = (
+    Column("rank", _of("rank", words.count), "right"),
+    Column("storage node", _of("endpoint"), may_break=True),
+    Column("first byte", _of("timeToFirstByteMs", words.milliseconds), "right"),
+    Column("rate", _of("bytesPerSecond", words.rate), "right"),
+    Column("failures", _of("failures", words.count), "right"),
+    Column("breaker", _breaker),
+)
 
 
 def storage_nodes(answer: Answer) -> RenderableType:
@@ -224,20 +237,8 @@ def storage_nodes(answer: Answer) -> RenderableType:
     found = rows(answer, "storageNodes")
     if not found:
         return Text("no storage nodes")
-    made = table(_STORAGE_NODES)
-    remarks: list[RenderableType] = []
-    for row in found:
-        breaker = words.text(row.get("breaker"))
-        made.add_row(
-            words.count(row.get("rank")),
-            Text(words.text(row.get("endpoint"))),
-            words.milliseconds(row.get("timeToFirstByteMs")),
-            words.rate(row.get("bytesPerSecond")),
-            words.count(row.get("failures")),
-            Text(breaker, style=_BREAKER_STYLES.get(breaker, "")),
-        )
-        remarks += [_remark(row, each) for each in _remarks(row)]
-    return Group(made, *(["", *remarks] if remarks else []))
+    remarks = [_remark(row, each) for row in found for each in _remarks(row)]
+    return Group(table(_STORAGE_NODES, found), *(["", *remarks] if remarks else []))
 
 
 def _remark(row: Row, said: Text) -> RenderableType:
@@ -267,14 +268,18 @@ def _remarks(row: Row) -> list[Text]:
     return said
 
 
-_FAULTS: list[Column] = [
-    ("at", "left", False),
-    ("object", "right", False),
-    ("fault", "left", False),
-    ("bytes", "right", False),
-    ("storage node", "left", True),
-]
-_MORE_FAULTS: list[Column] = [("bucket", "left", False), ("expected", "left", False), ("got", "left", False)]
+def _kind(row: Row) -> str:
+    return words.text(row.get("kind")).replace("_", " ")
+
+
+_FAULTS = (
+    Column("at", _of("at", words.moment)),
+    Column("object", _of("objectId"), "right"),
+    Column("fault", _kind),
+    Column("bytes", _of("bytes", words.size), "right"),
+    Column("storage node", _of("endpoint"), may_break=True),
+)
+_MORE_FAULTS = (Column("bucket", _of("bucket")), Column("expected", _of("expected")), Column("got", _of("got")))
 
 
 def faults(answer: Answer, wide: bool) -> RenderableType:
@@ -284,29 +289,21 @@ def faults(answer: Answer, wide: bool) -> RenderableType:
     found = rows(answer, "faults")
     if not found:
         return Text("no faults on record")
-    made = table(_FAULTS + _MORE_FAULTS if wide else _FAULTS)
-    for row in found:
-        cells = [
-            words.moment(row.get("at")),
-            words.text(row.get("objectId")),
-            words.text(row.get("kind")).replace("_", " "),
-            words.size(row.get("bytes")),
-            words.text(row.get("endpoint")),
-        ]
-        if wide:
-            cells += [words.text(row.get(name)) for name in ("bucket", "expected", "got")]
-        made.add_row(*map(Text, cells))
-    return made
+    return table(_FAULTS + _MORE_FAULTS if wide else _FAULTS, found)
+
+
+_SETTINGS = (
+    Column("key", _of("key")),
+    Column("value", _of("value"), may_break=True),
+    Column("from", _of("origin"), may_break=True),
+)
 
 
 def settings(answer: Answer) -> RenderableType:
     """
     The configuration in force.
     """
-    made = table([("key", "left", False), ("value", "left", True), ("from", "left", True)])
-    for row in rows(answer, "config"):
-        made.add_row(*(Text(words.text(row.get(name))) for name in ("key", "value", "origin")))
-    return made
+    return table(_SETTINGS, rows(answer, "config"))
 
 
 def prefetched(answer: Answer) -> RenderableType:
