@@ -19,7 +19,9 @@ from distributor.web.gate import Gate
 from distributor.web.operator_errors import Refused
 from tests.operations.operated import CONTENT, HeldObject, Operated
 from tests.stored import in_thread
-from tests.web.test_operator_openapi import DOCUMENT, validator
+from tests.web.openapi import Document
+
+DOCUMENT = Document("operator-openapi.json")
 
 SIZE = len(CONTENT)
 STATUS: Mapping[str, object] = {
@@ -144,7 +146,7 @@ class OperationsCase(SynchronousTestCase):
         """
         C{answer}, which is what the document says.
         """
-        validator(DOCUMENT["components"]["schemas"][schema]).validate(json.loads(json.dumps(answer)))
+        DOCUMENT.validator(DOCUMENT.components["schemas"][schema]).validate(json.loads(json.dumps(answer)))
         return answer
 
     def assert_refused(self, error: errors.ApiError, f: Any, *args: object, message: str = "") -> None:

@@ -5,7 +5,6 @@ Tests for L{distributor.service}: what it tells of downloads, and which of them 
 from __future__ import annotations
 
 import json
-from importlib import resources
 from typing import Any
 
 import jsonschema_rs
@@ -18,6 +17,7 @@ from distributor.transfer import Progress
 from distributor.web import errors
 from tests.service_in_memory import CAME, CONTENT, STALL, ServiceCase
 from tests.upstream import TIMEOUT_S
+from tests.web.openapi import Document
 
 DOWNLOADS = "/api/v1/downloads"
 
@@ -26,9 +26,7 @@ def schema() -> jsonschema_rs.Draft202012Validator:
     """
     Of the answer, from the OpenAPI document.
     """
-    document = json.loads(resources.files("distributor.web").joinpath("openapi.json").read_bytes())
-    reference = {"$ref": "#/components/schemas/DownloadsResponse", "components": document["components"]}
-    return jsonschema_rs.Draft202012Validator(reference)
+    return Document("openapi.json").validator({"$ref": "#/components/schemas/DownloadsResponse"})
 
 
 class DownloadsTests(ServiceCase):

@@ -4,22 +4,15 @@ The OpenAPI document against the code, and against the API that the node must fu
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-import jsonschema_rs
-import schemathesis
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 import distributor
-from distributor import __version__
 from distributor.devnet import library_files
 from distributor.model import BLAKE3_256, CacheState, ContentHash
 from distributor.web.answer import Facts, answer
@@ -28,10 +21,9 @@ from distributor.web.errors import ALL_ERRORS, ApiError
 from distributor.web.errors import headers as error_headers
 from distributor.web.headers import Headers, preflight_headers
 from distributor.web.public_api import BASE, PublicApi
+from tests.web.openapi import Document, DocumentTestsMixin
 
-TEXT = resources.files("distributor.web").joinpath("openapi.json").read_text(encoding="utf-8")
-DOCUMENT: dict[str, Any] = json.loads(TEXT)
-METHODS = ("get", "head", "options")
+DOCUMENT = Document("openapi.json")
 
 #: Errors that stand in place of any route, and not behind one of them.
 ANYWHERE = ("route_not_found",)
@@ -49,120 +41,18 @@ SEED: dict[tuple[str, str], tuple[str, dict[str, str | None]]] = {
 }
 
 
-def resolve(value: Any) -> Any:
-    """
-    What a reference stands for; anything else is itself.
-    """
-    while isinstance(value, dict) and "$ref" in value:
-        found: Any = DOCUMENT
-        for part in value["$ref"].removeprefix("#/").split("/"):
-            found = found[unquote(part).replace("~1", "/").replace("~0", "~")]
-        value = found
-    return value
-
-
-def walk(value: Any) -> Iterator[dict[str, Any]]:
-    """
-    Every object in C{value}, itself included.
-    """
-    if isinstance(value, dict):
-        yield value
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from walk(inner)
-
-
-def validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
-    """
-    A validator for a schema of the document.
-    """
-    return jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]})
-
-
-def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """
-    Path, method and operation.
-    """
-    for path, item in DOCUMENT["paths"].items():
-        for method in METHODS:
-            yield path, method, item[method]
-
-
-def response(path: str, method: str, status: int | str) -> dict[str, Any]:
-    """
-    The response object.
-    """
-    found: dict[str, Any] = resolve(DOCUMENT["paths"][path][method]["responses"][str(status)])
-    return found
-
-
-class DocumentTests(SynchronousTestCase):
+class DocumentTests(DocumentTestsMixin, SynchronousTestCase):
     """
     The document by itself.
     """
 
-    def test_valid(self) -> None:
-        """
-        It is an OpenAPI 3.1 document.
-        """
-        self.assertTrue(DOCUMENT["openapi"].startswith("3.1."))
-        schemathesis.openapi.from_dict(DOCUMENT).validate()
-
-    def test_version(self) -> None:
-        """
-        Its version is the program's.
-        """
-        self.assertEqual(DOCUMENT["info"]["version"], __version__)
-
-    def test_references(self) -> None:
-        """
-        Every reference leads to a component, and every component is referred to.
-        """
-        used = {each["$ref"] for each in walk(DOCUMENT) if "$ref" in each}
-        there = {f"#/components/{kind}/{name}" for kind, items in DOCUMENT["components"].items() for name in items}
-        self.assertEqual(used, there)
-
-    def test_operation_ids(self) -> None:
-        """
-        No two operations have the same id.
-        """
-        ids = [operation["operationId"] for _, _, operation in operations()]
-        self.assertEqual(len(ids), len(set(ids)))
-
-    def test_path_parameters(self) -> None:
-        """
-        Every path declares the parameters in its template, and no others.
-        """
-        for path, item in DOCUMENT["paths"].items():
-            declared = [resolve(each) for each in item.get("parameters", [])]
-            names = [each["name"] for each in declared if each["in"] == "path"]
-            self.assertEqual(names, re.findall(r"\{(\w+)\}", path))
-
-    def test_examples(self) -> None:
-        """
-        Schemas are valid JSON Schema 2020-12, and every example is what its schema says.
-        """
-        checked = 0
-        schemas = list(DOCUMENT["components"]["schemas"].values())
-        for holder in walk(DOCUMENT):
-            schema = holder.get("schema")
-            if not isinstance(schema, dict):
-                continue
-            schemas.append(schema)
-            for example in holder.get("examples", {}).values():
-                validator(schema).validate(example["value"])
-                checked += 1
-        for schema in schemas:
-            jsonschema_rs.meta.validate(schema)
-            for value in schema.get("examples", []):
-                validator(schema).validate(value)
-                checked += 1
-        self.assertGreater(checked, 30)
+    document = DOCUMENT
 
     def test_demo(self) -> None:
         """
         The objects of the examples are in the built-in library, and one of them is empty.
         """
-        examples = DOCUMENT["components"]["parameters"]["objectId"]["examples"]
+        examples = DOCUMENT.components["parameters"]["objectId"]["examples"]
         files = library_files()
         self.assertEqual({each["value"] for each in examples.values()} - set(files), set())
         self.assertEqual(files[examples["empty"]["value"]].size, 0)
@@ -178,9 +68,9 @@ class SeedTests(SynchronousTestCase):
         Its operations are there, by the names it gave them, with its statuses and schemas.
         """
         for (path, method), (operation_id, statuses) in SEED.items():
-            self.assertEqual(DOCUMENT["paths"][path][method]["operationId"], operation_id)
+            self.assertEqual(DOCUMENT.paths[path][method]["operationId"], operation_id)
             for status, name in statuses.items():
-                content = response(path, method, status).get("content", {})
+                content = DOCUMENT.response(path, method, status).get("content", {})
                 for media in content.values() if name is not None else ():
                     schema = media["schema"]
                     self.assertEqual(schema.get("$ref", schema.get("type", "")).rpartition("/")[2], name)
@@ -190,7 +80,7 @@ class SeedTests(SynchronousTestCase):
         """
         Paths start where they always did.
         """
-        self.assertEqual([server["url"] for server in DOCUMENT["servers"]], ["/api/v1"])
+        self.assertEqual([server["url"] for server in DOCUMENT.content["servers"]], ["/api/v1"])
 
     def test_asset_headers(self) -> None:
         """
@@ -201,15 +91,15 @@ class SeedTests(SynchronousTestCase):
             ("get", 200, ["X-Cache", "X-Data-Source"]),
             ("get", 206, ["X-Cache", "X-Data-Source"]),
         ):
-            found = response("/asset/{objectId}", method, status)["headers"]
+            found = DOCUMENT.response("/asset/{objectId}", method, status)["headers"]
             for name in names:
-                self.assertTrue(resolve(found[name])["required"])
+                self.assertTrue(DOCUMENT.resolve(found[name])["required"])
 
     def test_status(self) -> None:
         """
         A status needs its six fields, five of them integers, and may have more.
         """
-        schema = validator(DOCUMENT["components"]["schemas"]["StatusResponse"])
+        schema = DOCUMENT.validator(DOCUMENT.components["schemas"]["StatusResponse"])
         integers = ("objectsInCache", "storageLimit", "storageUsed", "uptime", "downloadsInProgress")
         status: dict[str, object] = {"id": "my-node", **dict.fromkeys(integers, 0)}
         self.assertTrue(schema.is_valid({**status, "queryNodeStatus": {"state": "idle"}}))
@@ -224,7 +114,7 @@ class SeedTests(SynchronousTestCase):
         """
         Buckets are listed, or are all of a worker's; never both, and never neither.
         """
-        schema = validator(DOCUMENT["components"]["schemas"]["BucketsResponse"])
+        schema = DOCUMENT.validator(DOCUMENT.components["schemas"]["BucketsResponse"])
         right: list[object] = [{"bucketIds": []}, {"bucketIds": [0]}, {"bucketIds": ["0:1", 2]}, {"allByWorkerId": 3}]
         for value in right:
             self.assertTrue(schema.is_valid(value), value)
@@ -243,7 +133,7 @@ class SeedTests(SynchronousTestCase):
         """
         An error has a message.
         """
-        schema = validator(DOCUMENT["components"]["schemas"]["ErrorResponse"])
+        schema = DOCUMENT.validator(DOCUMENT.components["schemas"]["ErrorResponse"])
         self.assertTrue(schema.is_valid({"type": "internal_error", "message": "Unexpected server error"}))
         self.assertFalse(schema.is_valid({"type": "internal_error"}))
 
@@ -262,13 +152,13 @@ class CodeTests(SynchronousTestCase):
         media = sent.pop("Content-Type", None)
         self.assertEqual(sent.keys() - described["headers"].keys(), set())
         for name, reference in described["headers"].items():
-            header = resolve(reference)
+            header = DOCUMENT.resolve(reference)
             if name not in sent:
                 self.assertFalse(header["required"], f"{name} is missing")
                 continue
             schema = header["schema"]
             value: object = int(sent[name]) if schema["type"] == "integer" else sent[name]
-            self.assertTrue(validator(schema).is_valid(value), f"{name}: {value}")
+            self.assertTrue(DOCUMENT.validator(schema).is_valid(value), f"{name}: {value}")
         if "content" in described:
             [*types] = described["content"]
             self.assertTrue("*/*" in types or media in types, media)
@@ -285,18 +175,16 @@ class CodeTests(SynchronousTestCase):
         everywhere = routes.pop("/{objectId}")
         self.assertEqual(everywhere, {"OPTIONS"})
         described: dict[str, set[str]] = {}
-        for path, item in DOCUMENT["paths"].items():
-            [server] = item.get("servers", DOCUMENT["servers"])
-            methods = {method.upper() for method in item if method not in ("servers", "parameters")}
-            described[server["url"].rstrip("/") + path] = methods
+        for path, method, _ in DOCUMENT.operations():
+            described.setdefault(DOCUMENT.address(path), set()).add(method.upper())
         self.assertEqual(described, {path: methods | everywhere for path, methods in routes.items()})
-        self.assertEqual(DOCUMENT["servers"][0]["url"], BASE)
+        self.assertEqual(DOCUMENT.content["servers"][0]["url"], BASE)
 
     def test_error_types(self) -> None:
         """
         The types of errors are those that there are.
         """
-        types = DOCUMENT["components"]["schemas"]["ErrorResponse"]["properties"]["type"]["enum"]
+        types = DOCUMENT.components["schemas"]["ErrorResponse"]["properties"]["type"]["enum"]
         self.assertEqual(types, [error.type for error in ALL_ERRORS])
 
     def test_errors(self) -> None:
@@ -305,8 +193,8 @@ class CodeTests(SynchronousTestCase):
         with the header fields that it has.
         """
         found: list[ApiError] = []
-        for status, reference in DOCUMENT["paths"]["/asset/{objectId}"]["get"]["responses"].items():
-            described = resolve(reference)
+        for status, reference in DOCUMENT.paths["/asset/{objectId}"]["get"]["responses"].items():
+            described = DOCUMENT.resolve(reference)
             if int(status) < 400:
                 continue
             errors = [error for error in ALL_ERRORS if error.status == int(status) and error.type not in ANYWHERE]
@@ -323,8 +211,8 @@ class CodeTests(SynchronousTestCase):
         """
         Every operation tells of the answer to other methods.
         """
-        for path, method, _ in operations():
-            self.assertIn("Allow", response(path, method, 405)["headers"])
+        for path, method, _ in DOCUMENT.operations():
+            self.assertIn("Allow", DOCUMENT.response(path, method, 405)["headers"])
 
     def test_page(self) -> None:
         """
@@ -333,20 +221,21 @@ class CodeTests(SynchronousTestCase):
         page = (Path(distributor.__file__).parents[1] / "docs" / "http-api.rst").read_text(encoding="utf-8")
         listed = re.findall(r"^(\d{3}) +``([a-z_]+)``", page, re.MULTILINE)
         self.assertEqual(listed, [(str(error.status), error.type) for error in ALL_ERRORS])
-        for path, item in DOCUMENT["paths"].items():
-            [server] = item.get("servers", DOCUMENT["servers"])
-            self.assertIn(f"``{server['url'].rstrip('/')}{path}``", page)
+        for path in DOCUMENT.paths:
+            self.assertIn(f"``{DOCUMENT.address(path)}``", page)
         fields = re.findall(r"^``([A-Z][A-Za-z-]*[a-z])`` ", page, re.MULTILINE)
         self.assertIn("X-Cache", fields)
-        self.assertEqual(set(fields) - response("/asset/{objectId}", "get", 206)["headers"].keys(), set())
+        self.assertEqual(set(fields) - DOCUMENT.response("/asset/{objectId}", "get", 206)["headers"].keys(), set())
 
     def test_preflight(self) -> None:
         """
         The preflight has the header fields that it has.
         """
-        for path in DOCUMENT["paths"]:
-            self.assertDescribed(response(path, "options", 204), preflight_headers("range, x-request-id", "id"))
-            self.assertDescribed(response(path, "options", 204), preflight_headers(None, "id"))
+        for path in DOCUMENT.paths:
+            self.assertDescribed(
+                DOCUMENT.response(path, "options", 204), preflight_headers("range, x-request-id", "id")
+            )
+            self.assertDescribed(DOCUMENT.response(path, "options", 204), preflight_headers(None, "id"))
 
     @given(
         method=st.sampled_from(["GET", "HEAD"]),
@@ -381,4 +270,4 @@ class CodeTests(SynchronousTestCase):
         """
         decided = answer(asset_request(method, "7", fields.get, query, lambda: "new"), facts, "boundary")
         for path in ("/asset/{objectId}", "/assets/{objectId}"):
-            self.assertDescribed(response(path, method.lower(), decided.status), decided.headers)
+            self.assertDescribed(DOCUMENT.response(path, method.lower(), decided.status), decided.headers)

@@ -4,116 +4,40 @@ The OpenAPI document of the operator's API against the code, and the page about 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
-import schemathesis
 from twisted.trial.unittest import SynchronousTestCase
 
 import distributor
-from distributor import __version__
 from distributor.web import errors
 from distributor.web.operator_api import BASE, OperatorApi
 from distributor.web.operator_errors import ALL_ERRORS, answer_headers, error_headers
 from distributor.web.operator_request import LARGEST_BODY, MOST_IDS, MOST_ROWS, USUAL_ROWS
 from distributor.web.token import LONGEST_AGE_S, SKEW_S
+from tests.web.openapi import Document, DocumentTestsMixin
 from tests.web.test_operator_api import OPEN, SIGNED
 
-TEXT = resources.files("distributor.web").joinpath("operator-openapi.json").read_text(encoding="utf-8")
-DOCUMENT: dict[str, Any] = json.loads(TEXT)
+DOCUMENT = Document("operator-openapi.json")
 PAGE = (Path(distributor.__file__).parents[1] / "docs" / "operator-api.rst").read_text(encoding="utf-8")
 
 
-def resolve(value: Any) -> Any:
-    """
-    What a reference stands for; anything else is itself.
-    """
-    while isinstance(value, dict) and "$ref" in value:
-        found: Any = DOCUMENT
-        for part in value["$ref"].removeprefix("#/").split("/"):
-            found = found[part]
-        value = found
-    return value
-
-
-def walk(value: Any) -> Iterator[dict[str, Any]]:
-    """
-    Every object in C{value}, itself included.
-    """
-    if isinstance(value, dict):
-        yield value
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from walk(inner)
-
-
-def validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
-    """
-    A validator for a schema of the document.
-    """
-    return jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]})
-
-
-def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+def addressed() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """
     Path with its base, method and operation.
     """
-    for path, item in DOCUMENT["paths"].items():
-        [server] = item.get("servers", DOCUMENT["servers"])
-        for method, operation in item.items():
-            if method not in ("servers", "parameters"):
-                yield server["url"].rstrip("/") + path, method.upper(), operation
+    for path, method, operation in DOCUMENT.operations():
+        yield DOCUMENT.address(path), method.upper(), operation
 
 
-class DocumentTests(SynchronousTestCase):
+class DocumentTests(DocumentTestsMixin, SynchronousTestCase):
     """
     The document by itself.
     """
 
-    def test_valid(self) -> None:
-        """
-        It is an OpenAPI 3.1 document of this version of the program.
-        """
-        self.assertTrue(DOCUMENT["openapi"].startswith("3.1."))
-        schemathesis.openapi.from_dict(DOCUMENT).validate()
-        self.assertEqual(DOCUMENT["info"]["version"], __version__)
-
-    def test_references(self) -> None:
-        """
-        Every reference leads to a component, and every component is referred to.
-        """
-        used = {each["$ref"] for each in walk(DOCUMENT) if "$ref" in each}
-        used |= {f"#/components/securitySchemes/{name}" for [name] in DOCUMENT["security"]}
-        there = {f"#/components/{kind}/{name}" for kind, items in DOCUMENT["components"].items() for name in items}
-        self.assertEqual(used, there)
-
-    def test_operation_ids(self) -> None:
-        """
-        No two operations have the same id.
-        """
-        ids = [operation["operationId"] for _, _, operation in operations()]
-        self.assertEqual(len(ids), len(set(ids)))
-
-    def test_examples(self) -> None:
-        """
-        Schemas are valid, and every example is what its schema says.
-        """
-        checked = 0
-        for schema in DOCUMENT["components"]["schemas"].values():
-            jsonschema_rs.meta.validate(schema)
-            for value in schema.get("examples", []):
-                validator(schema).validate(value)
-                checked += 1
-        for holder in walk(DOCUMENT):
-            if isinstance(holder.get("schema"), dict):
-                for example in holder.get("examples", {}).values():
-                    validator(holder["schema"]).validate(example["value"])
-                    checked += 1
-        self.assertGreater(checked, 30)
+    document = DOCUMENT
 
 
 class CodeTests(SynchronousTestCase):
@@ -134,7 +58,7 @@ class CodeTests(SynchronousTestCase):
             methods.discard("HEAD")
         self.assertEqual(routes.pop("/metrics"), {"GET"})
         described: dict[str, set[str]] = {}
-        for path, method, _ in operations():
+        for path, method, _ in addressed():
             described.setdefault(path, set()).add(method)
         self.assertEqual(described, routes)
 
@@ -142,9 +66,9 @@ class CodeTests(SynchronousTestCase):
         """
         The routes without a token are those that are tested to be.
         """
-        opened = {path for path, _, operation in operations() if operation.get("security") == []}
+        opened = {path for path, _, operation in addressed() if operation.get("security") == []}
         self.assertEqual(opened | {"/metrics"}, set(OPEN))
-        for path, _, operation in operations():
+        for path, _, operation in addressed():
             self.assertEqual("401" in operation["responses"], path not in opened)
 
     def test_requests(self) -> None:
@@ -155,27 +79,27 @@ class CodeTests(SynchronousTestCase):
         for method, target, body, _, _ in SIGNED:
             path, _, query = target.partition("?")
             path = BASE + re.sub(r"/7$", "/{objectId}", path)
-            [operation] = [each for at, how, each in operations() if (at, how) == (path, method)]
+            [operation] = [each for at, how, each in addressed() if (at, how) == (path, method)]
             seen.add(operation["operationId"])
-            names = {resolve(each)["name"] for each in operation["parameters"]}
+            names = {DOCUMENT.resolve(each)["name"] for each in operation["parameters"]}
             self.assertEqual({each.partition("=")[0] for each in query.split("&") if each} - names, set())
             if body is not None:
                 schema = operation["requestBody"]["content"]["application/json"]["schema"]
-                validator(schema).validate(body)
-        opened = {operation["operationId"] for _, _, operation in operations() if "security" in operation}
-        self.assertEqual(seen, {operation["operationId"] for _, _, operation in operations()} - opened)
+                DOCUMENT.validator(schema).validate(body)
+        opened = {operation["operationId"] for _, _, operation in addressed() if "security" in operation}
+        self.assertEqual(seen, {operation["operationId"] for _, _, operation in addressed()} - opened)
 
     def test_errors(self) -> None:
         """
         Each error is an example for its status, with the header fields that it has; all of them, in their order.
         """
-        types = DOCUMENT["components"]["schemas"]["ErrorResponse"]["properties"]["type"]["enum"]
+        types = DOCUMENT.components["schemas"]["ErrorResponse"]["properties"]["type"]["enum"]
         self.assertEqual(types, [error.type for error in ALL_ERRORS])
         statuses: dict[str, dict[str, Any]] = {}
-        for _, _, operation in operations():
+        for _, _, operation in addressed():
             for status, found in operation["responses"].items():
                 if status != "200":
-                    statuses[status] = resolve(found)
+                    statuses[status] = DOCUMENT.resolve(found)
         self.assertEqual(set(statuses), {str(error.status) for error in ALL_ERRORS})
         for status, described in statuses.items():
             here = [error for error in ALL_ERRORS if str(error.status) == status]
@@ -189,15 +113,15 @@ class CodeTests(SynchronousTestCase):
         self.assertIn(media, described["content"])
         self.assertEqual(set(sent), set(described["headers"]))
         for name, reference in described["headers"].items():
-            schema = resolve(reference)["schema"]
+            schema = DOCUMENT.resolve(reference)["schema"]
             value: object = int(sent[name]) if schema["type"] == "integer" else sent[name]
-            self.assertTrue(validator(schema).is_valid(value), f"{name}: {value}")
+            self.assertTrue(DOCUMENT.validator(schema).is_valid(value), f"{name}: {value}")
 
     def test_answers(self) -> None:
         """
         An answer has the type and the header fields that are described.
         """
-        for path, method, operation in operations():
+        for path, method, operation in addressed():
             described = operation["responses"]["200"]
             type = OPEN.get(path, "application/json")
             self.assertEqual(list(described["content"]), [type], f"{method} {path}")
@@ -207,13 +131,13 @@ class CodeTests(SynchronousTestCase):
         """
         The limits are those of the code.
         """
-        limit = DOCUMENT["components"]["parameters"]["limit"]["schema"]
+        limit = DOCUMENT.components["parameters"]["limit"]["schema"]
         self.assertEqual((limit["maximum"], limit["default"]), (MOST_ROWS, USUAL_ROWS))
-        self.assertEqual(DOCUMENT["components"]["schemas"]["ObjectIds"]["properties"]["objects"]["maxItems"], MOST_IDS)
-        scheme = DOCUMENT["components"]["securitySchemes"]["token"]["description"]
+        self.assertEqual(DOCUMENT.components["schemas"]["ObjectIds"]["properties"]["objects"]["maxItems"], MOST_IDS)
+        scheme = DOCUMENT.components["securitySchemes"]["token"]["description"]
         self.assertIn(f"at most {LONGEST_AGE_S // 60} minutes", scheme)
         self.assertIn(f"{SKEW_S} s", scheme)
-        self.assertIn(f"{LARGEST_BODY // 1024} KiB", DOCUMENT["components"]["responses"]["TooLarge"]["description"])
+        self.assertIn(f"{LARGEST_BODY // 1024} KiB", DOCUMENT.components["responses"]["TooLarge"]["description"])
 
 
 class PageTests(SynchronousTestCase):
@@ -225,7 +149,7 @@ class PageTests(SynchronousTestCase):
         """
         Every address is on it, with its method.
         """
-        for path, method, _ in operations():
+        for path, method, _ in addressed():
             self.assertRegex(PAGE, rf"(?m)^``{method}`` +``{re.escape(path)}[`?]", f"{method} {path}")
 
     def test_errors(self) -> None:
