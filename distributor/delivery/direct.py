@@ -14,7 +14,7 @@ from distributor.delivery.page_cache import ColdRead, probe
 from distributor.model import LARGEST_STEP
 
 #: What one reader may send before the others have their turn, in bytes.
-QUOTA = 1024 * 1024
+QUOTA = 2 * 1024 * 1024
 
 
 def plain_connection(transport: object) -> Connection | None:

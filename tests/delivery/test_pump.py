@@ -321,9 +321,9 @@ class ReadingPumpTests(SynchronousTestCase):
         self.assertIs(self.failureResultOf(done, DiskFailed).value.__cause__, cause)
         self.assert_over(consumer)
 
-    def test_half_a_page(self) -> None:
+    def test_half_in_the_cache(self) -> None:
         """
-        Where the cache has fewer bytes than were asked for, those are sent.
+        Where the cache has fewer bytes than are wanted, a thread reads them all before any are sent.
         """
         cache = Cache()
         cache.stop = 300
@@ -331,6 +331,8 @@ class ReadingPumpTests(SynchronousTestCase):
         threads = Threads()
         consumer = Consumer()
         _, done = self.pump(consumer, in_thread=threads)
-        self.assertEqual((consumer.received, cache.asked), (CONTENT[:300], [0, 300]))
+        self.assertEqual((consumer.received, cache.asked), (b"", [0, WINDOW - 1]))
+        threads.run()
+        self.assertEqual(consumer.received, CONTENT[:WINDOW])
         done.cancel()
         self.failureResultOf(done, CancelledError)
