@@ -42,7 +42,10 @@ class Deed(Enum):
 
 
 _CURES = {Condition.DOWN: Deed.REVIVE, Condition.FROZEN: Deed.THAW, Condition.SPOILT: Deed.HEAL}
-_HARMS = (Deed.KILL, Deed.RESTART, Deed.FREEZE, Deed.SPOIL)
+_HARMS = (Deed.KILL, Deed.RESTART, Deed.FREEZE)
+
+#: Of these, one is always left in peace.
+_NEEDED = (Role.STORAGE_NODE, Role.DISTRIBUTOR)
 
 #: How a storage node is spoilt; the members of L{Fault<distributor.devnet.faults.Fault>}.
 STORAGE_FAULTS: tuple[Mapping[str, Any], ...] = (
@@ -109,21 +112,23 @@ class Step:
 def next_step(targets: Sequence[Target], chance: random.Random) -> Step | None:
     """
     What happens next; L{None}: nothing. One storage node at least is always left in peace, so that a distributor can do
-    its work; query nodes may all be in trouble at once.
+    its work, and one distributor, so that there is somebody to ask; query nodes may all be in trouble at once.
+    Distributors are never spoilt: nobody has taught them to lie.
     """
     troubled = [each for each in targets if each.condition in _CURES]
     well = [each for each in targets if each.condition is Condition.UP]
-    storage_left = [each for each in well if each.role is Role.STORAGE_NODE]
-    if len(storage_left) <= 1:
-        well = [each for each in well if each.role is not Role.STORAGE_NODE]
+    for role in _NEEDED:
+        if sum(each.role is role for each in well) <= 1:
+            well = [each for each in well if each.role is not role]
     if troubled and (not well or chance.random() < _CURE):
         patient = chance.choice(troubled)
         return Step(patient.name, _CURES[patient.condition], {})
     if not well:
         return None
     victim = chance.choice(well)
-    deed = chance.choice(_HARMS)
-    return Step(victim.name, deed, chance.choice(_FAULTS[victim.role]) if deed is Deed.SPOIL else {})
+    faults = _FAULTS.get(victim.role, ())
+    deed = chance.choice((*_HARMS, Deed.SPOIL) if faults else _HARMS)
+    return Step(victim.name, deed, chance.choice(faults) if deed is Deed.SPOIL else {})
 
 
 def next_cure(targets: Sequence[Target]) -> Step | None:

@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -159,23 +159,30 @@ class Devnet:
 
 class Turmoil:
     """
-    Things that happen to the storage nodes and query nodes of a devnet, one after the other; never to its distributors.
+    Things that happen to the nodes of a devnet, one after the other.
 
     @ivar deeds: how many of each have been done.
     """
 
     def __init__(
-        self, reactor: Any, client: HTTPClient, devnet: Devnet, chance: random.Random, heard: Listener
+        self,
+        reactor: Any,
+        client: HTTPClient,
+        devnet: Devnet,
+        chance: random.Random,
+        heard: Listener,
+        victims: Collection[Role] = tuple(Role),
     ) -> None:
         """
         @param client: for telling nodes to do something wrong.
         @param chance: of a seed; but how long a process takes to start is no matter of chance, so a run is never quite
             the same twice.
         @param heard: told what happens.
+        @param victims: the kinds of nodes to which it happens.
         """
         self.deeds = dict.fromkeys(Deed, 0)
         self._reactor = reactor
-        self._members = {member.program.name: member for role in _VICTIMS for member in devnet.of_role(role)}
+        self._members = {member.program.name: member for role in victims for member in devnet.of_role(role)}
         self._chance = chance
         self._heard = heard
         self._client = client
@@ -250,6 +257,3 @@ class Turmoil:
         else:
             await self._client.put(f"{member.program.url}/fault", json=dict(step.fault), timeout=_PATIENCE_S)
             member.spoilt = step.deed is Deed.SPOIL
-
-
-_VICTIMS = (Role.STORAGE_NODE, Role.QUERY_NODE)

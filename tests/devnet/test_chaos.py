@@ -26,7 +26,7 @@ from distributor.devnet.faults import HEALTHY, fault_of
 from distributor.devnet.layout import Role
 from distributor.devnet.query_faults import QueryFault
 
-_ROLES = (*[Role.STORAGE_NODE] * 3, *[Role.QUERY_NODE] * 2)
+_ROLES = (*[Role.STORAGE_NODE] * 3, *[Role.QUERY_NODE] * 2, *[Role.DISTRIBUTOR] * 2)
 _AFTER = {
     Deed.KILL: Condition.DOWN,
     Deed.FREEZE: Condition.FROZEN,
@@ -37,7 +37,7 @@ _FITTING = {Deed.REVIVE: Condition.DOWN, Deed.THAW: Condition.FROZEN, Deed.HEAL:
 
 def targets(conditions: list[Condition]) -> list[Target]:
     """
-    Three storage nodes and two query nodes.
+    Three storage nodes, two query nodes and two distributors.
     """
     return [
         Target(str(number), role, condition)
@@ -45,7 +45,7 @@ def targets(conditions: list[Condition]) -> list[Target]:
     ]
 
 
-_CONDITIONS = st.lists(st.sampled_from(Condition), min_size=5, max_size=5)
+_CONDITIONS = st.lists(st.sampled_from(Condition), min_size=7, max_size=7)
 
 
 class NextStepTests(SynchronousTestCase):
@@ -66,37 +66,41 @@ class NextStepTests(SynchronousTestCase):
             return
         [target] = [each for each in there if each.name == step.name]
         self.assertIs(target.condition, _FITTING.get(step.deed, Condition.UP))
+        self.assertFalse(step.fault and target.role is Role.DISTRIBUTOR)
         self.assertEqual(bool(step.fault), step.deed is Deed.SPOIL)
 
     @given(st.integers(), st.integers(1, 200))
-    def test_one_storage_node_is_left(self, seed: int, steps: int) -> None:
+    def test_some_are_left(self, seed: int, steps: int) -> None:
         """
-        However long it goes on, one storage node at least is well.
+        However long it goes on, one storage node and one distributor at least are well.
         """
         chance = random.Random(seed)
-        there = {each.name: each for each in targets([Condition.UP] * 5)}
+        there = {each.name: each for each in targets([Condition.UP] * 7)}
         for _ in range(steps):
             step = next_step(list(there.values()), chance)
             assert step is not None
             there[step.name] = evolve(there[step.name], condition=_AFTER.get(step.deed, Condition.UP))
             well = [each for each in there.values() if each.condition is Condition.UP]
-            self.assertIn(Role.STORAGE_NODE, {each.role for each in well})
+            self.assertLessEqual({Role.STORAGE_NODE, Role.DISTRIBUTOR}, {each.role for each in well})
 
     def test_everything_happens(self) -> None:
         """
         Each deed, and each fault, comes in its turn; and both query nodes are in trouble at once some time.
         """
         chance = random.Random(1)
-        there = {each.name: each for each in targets([Condition.UP] * 5)}
-        deeds, faults, most = set(), set(), 0
+        there = {each.name: each for each in targets([Condition.UP] * 7)}
+        deeds, faults, suffered, most = set(), set(), set(), 0
         for _ in range(2000):
             step = next_step(list(there.values()), chance)
             assert step is not None
             deeds.add(step.deed)
             faults.add(str(step.fault))
+            if there[step.name].role is Role.DISTRIBUTOR:
+                suffered.add(step.deed)
             there[step.name] = evolve(there[step.name], condition=_AFTER.get(step.deed, Condition.UP))
             most = max(most, sum(there[name].condition is not Condition.UP for name in "34"))
         self.assertEqual(deeds, set(Deed))
+        self.assertEqual(suffered, set(Deed) - {Deed.SPOIL, Deed.HEAL})
         self.assertEqual(faults - {"{}"}, set(map(str, (*STORAGE_FAULTS, *QUERY_FAULTS))))
         self.assertEqual(most, 2)
 
@@ -106,7 +110,7 @@ class NextStepTests(SynchronousTestCase):
         Cured one by one, nobody is left in trouble.
         """
         there = {each.name: each for each in targets(conditions)}
-        for _ in range(6):
+        for _ in range(8):
             step = next_cure(list(there.values()))
             if step is None:
                 break

@@ -105,9 +105,11 @@ class TurmoilTests(SynchronousTestCase):
         self.devnet = Devnet(self.reactor, prepared(directory), {}, lambda *_: None)
         self.successResultOf(self.devnet.start())
         client: Any = self.client
-        self.turmoil = Turmoil(
-            self.reactor, client, self.devnet, random.Random(1), lambda name, line: self.heard.append(line)
-        )
+        self.chance = random.Random(1)
+        self.turmoil = Turmoil(self.reactor, client, self.devnet, self.chance, self.hear)
+
+    def hear(self, name: str, line: str) -> None:
+        self.heard.append(line)
 
     def play(self, process: PlayedProcess, signal: int | None) -> None:
         """
@@ -125,21 +127,36 @@ class TurmoilTests(SynchronousTestCase):
 
     def test_things_happen(self) -> None:
         """
-        After a while each kind of thing has happened, and never to a distributor; nothing is over but what was ended.
+        After a while each kind of thing has happened, and something to each node; nothing is over but what was ended.
         """
         self.turmoil.start()
         for _ in range(300):
             self.reactor.advance(LONGEST_PAUSE_S)
         self.assertEqual([deed for deed, number in self.turmoil.deeds.items() if number == 0], [])
         self.assertEqual(sum(self.turmoil.deeds.values()), len(self.heard))
-        for member in self.devnet.of_role(Role.DISTRIBUTOR):
-            self.assertIs(member.condition, Condition.UP)
-            self.assertFalse([line for line in self.heard if member.program.name in line])
+        for name in self.devnet.members:
+            self.assertTrue([line for line in self.heard if name in line], name)
         self.assertEqual([member.unexpected for member in self.devnet.members.values() if member.unexpected], [])
         faults = {str(fault) for _, fault in self.client.put_to}
         self.assertIn("{}", faults)
         self.assertGreater(len(faults), 10)
         self.successResultOf(Deferred.fromCoroutine(self.turmoil.stop()))
+
+    def test_spared(self) -> None:
+        """
+        Nothing happens to kinds of nodes that are to be spared.
+        """
+        client: Any = self.client
+        victims = (Role.STORAGE_NODE, Role.QUERY_NODE)
+        turmoil = Turmoil(self.reactor, client, self.devnet, self.chance, self.hear, victims)
+        turmoil.start()
+        for _ in range(100):
+            self.reactor.advance(LONGEST_PAUSE_S)
+        self.assertGreater(len(self.heard), 20)
+        for member in self.devnet.of_role(Role.DISTRIBUTOR):
+            self.assertIs(member.condition, Condition.UP)
+            self.assertFalse([line for line in self.heard if member.program.name in line])
+        self.successResultOf(Deferred.fromCoroutine(turmoil.stop()))
 
     def test_stop_and_heal(self) -> None:
         """
