@@ -51,7 +51,8 @@ def summary(case: Case, found: Mapping[str, Sequence[Figures]]) -> tuple[list[st
 
     def cell(with_: str | None, key: str, least: float | None = None, most: float | None = None) -> str:
         nonlocal reached
-        if with_ is None or with_ not in found:
+        if with_ is None or with_ not in found or not middle([one[key] or 0.0 for one in found[with_]]):
+            # Not there, or not up to it.
             return "-"
         value: Ratio = ratio(found[NODE], found[with_], key)
         missed = (least is not None and value.median < least) or (most is not None and value.median > most)
