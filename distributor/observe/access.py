@@ -50,7 +50,8 @@ class AccessLog:
             self._call = self._clock.callLater(_TOGETHER_S, self._passed)
             return
         # As in ACCESS_FORMAT, in a third of the time.
-        self._lines.append(f"{peer} {method} {uri} {status} {sent} B {seconds:.3f} s {request_id}")
+        took = f"{seconds:.3f}" if seconds else "0.000"
+        self._lines.append(f"{peer} {method} {uri} {status} {sent} B {took} s {request_id}")
         if len(self._lines) >= _MOST_LINES:
             self._write()
 

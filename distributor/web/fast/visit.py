@@ -96,8 +96,9 @@ def note(channel: Channel, hits: Hits, decided: Decided, request_id: str, sent: 
     Log an answer that is over.
     """
     plain = decided.plain
-    client = hits.proxies.client(channel.peer, plain.fields.get("X-Forwarded-For"))
-    status = decided.status
+    client, forwarded_for, status = channel.peer, plain.fields.get("X-Forwarded-For"), decided.status
+    if forwarded_for is not None:
+        client = hits.proxies.client(client, forwarded_for)
     # It has waited for nothing but the disk.
     hits.tally.answered(CacheState.HIT, status, sent, 0.0 if status in (200, 206) else None)
     hits.access.note(client, plain.method, plain.target, status, sent, seconds, request_id)
