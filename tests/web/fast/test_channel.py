@@ -7,12 +7,15 @@ from __future__ import annotations
 from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
 
 from twisted.internet.defer import Deferred
+from twisted.internet.tcp import Connection
 from twisted.logger import capturedLogs, formatEvent
 
+from distributor.delivery import direct
 from distributor.web.errors import API_STOPPED
 from distributor.web.fast import visit
 from distributor.web.fast.hits import PAGE
 from distributor.web.fast.hits import SMALL as COPIED
+from distributor.web.forwarded import Proxies
 from distributor.web.site import PublicSite
 from tests.delivery.sockets import Line
 from tests.web.fast.hits import LARGE, SMALL, SMALL_ASSET, FastCase
@@ -125,6 +128,13 @@ class ShortWayTests(FastCase):
         A body may begin and end anywhere in a page of the file, whatever part of it the kernel copies.
         """
         line = self.line()
+        begun: list[int] = []
+
+        def send_now(transport: Connection, fd: int, offset: int, stop: int, warm_stop: int) -> int:
+            begun.append(offset)
+            return direct.send_now(transport, fd, offset, stop, warm_stop)
+
+        self.patch(visit, "send_now", send_now)
         places = (0, 1, PAGE - 1, PAGE, PAGE + 1)
         runs = [(start, COPIED + length) for start in places for length in (0, *places, 100_000)]
         for start, length in runs:
@@ -132,6 +142,7 @@ class ShortWayTests(FastCase):
         found = self.got(line, *["GET"] * len(runs))
         for (start, length), answer in zip(runs, found, strict=True):
             self.assertTrue(answer.body == LARGE[start : start + length], f"{length} bytes from {start} on")
+        self.assertEqual({offset % PAGE for offset in begun}, {0}, "not whole pages")
         self.assertEqual(self.ordinary, [])
 
     def test_accounts(self) -> None:
@@ -146,12 +157,16 @@ class ShortWayTests(FastCase):
                 self.ask(line, target, fields)
                 self.got(line, *["GET"] * (1 + len(touched) - 1))
             self.ask(line, SMALL_ASSET, "X-Request-Id: third", method="HEAD")
+            self.patch(self.node.hits, "proxies", Proxies(["127.0.0.0/8"]))
+            self.ask(line, SMALL_ASSET, "X-Request-Id: fourth", "X-Forwarded-For: 192.0.2.7")
+            self.got(line, "GET", "GET", "HEAD", "GET")
             self.node.access.flush()
             text = "\n".join(formatEvent(event) for event in events)
-        self.assertEqual(touched, ["7", "8"])
+        self.assertEqual(touched, ["7", "8", "8"])
         self.assertRegex(text, r"127\.0\.0\.1 GET /api/v1/asset/7 200 1000000 B \d\.\d{3} s first")
         self.assertRegex(text, r"127\.0\.0\.1 GET /api/v1/asset/8 200 10000 B \d\.\d{3} s second")
         self.assertRegex(text, r"127\.0\.0\.1 HEAD /api/v1/asset/8 200 0 B \d\.\d{3} s third")
+        self.assertRegex(text, r"192\.0\.2\.7 GET /api/v1/asset/8 200 10000 B \d\.\d{3} s fourth")
 
     def test_replaced(self) -> None:
         """

@@ -243,6 +243,25 @@ class DifferentialTests(SynchronousTestCase):
                 self.assert_same(request * 3)
                 self.assert_same(request.replace(b"GET", b"HEAD"))
 
+    def test_ranges_of_known_heads(self) -> None:
+        """
+        A head that differs from others in its C{Range} field alone: whether that is heeded depends on them.
+        """
+        for method in b"GET", b"HEAD":
+            for condition in (
+                b"",
+                b"If-Range: $ETAG\r\n",
+                b'If-Range: "other"\r\n',
+                b"If-None-Match: $ETAG\r\n",
+                b'If-None-Match: "other"\r\n',
+                b'If-Match: "other"\r\n',
+            ):
+                for asked in (b"1-5", b"1-5000000", b"5-1", b"-3", b"9-", b"5000000-", b"-0", b"-"):
+                    head = method + b" /api/v1/asset/7 HTTP/1.1\r\nHost: a\r\n" + condition
+                    request = (head + b"Range: bytes=" + asked + b"\r\n\r\n").replace(b"$ETAG", self.etag)
+                    # Each comes on its own; nothing of the first may be taken for the second.
+                    self.assert_same(request * 2, (len(request),))
+
     def test_inside_another(self) -> None:
         """
         What looks like a request, where the ordinary way is in the middle of one.
