@@ -15,11 +15,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from time import sleep
 
+from benchmarks.cached_servers import Serving, cached, static
 from benchmarks.import_times import by_package, dearest, own_times
 from benchmarks.processes import (
     MIB,
@@ -31,7 +32,7 @@ from benchmarks.processes import (
     need_descriptors,
     socket_buffers,
 )
-from benchmarks.readers import Reader, read_all
+from benchmarks.readers import Reader
 from benchmarks.report import Figures, Row, machine, middle, show, version, write_results
 from benchmarks.servers import distributor, installed, nginx_static, storage_node
 
@@ -64,9 +65,6 @@ _STARTS = 5
 
 #: Starts a server in an empty directory; with nothing to serve, or with the objects of a folder, the last argument.
 Start = Callable[[Path, Path], Server]
-
-#: Serves the objects of a folder, for a while.
-Serving = Callable[[Path], AbstractContextManager[Server]]
 
 
 def each_kib(before: int, after: int, number: int) -> float:
@@ -229,32 +227,6 @@ def bare(here: Path, python: Sequence[str] = ()) -> Server:
     manifest = here / "manifest.yml"
     manifest.write_text("storageNodes: []\nobjects: {}\n", encoding="utf-8")
     return distributor(here, manifest, python=python)
-
-
-@contextmanager
-def cached(media: Path) -> Iterator[Server]:
-    """
-    A node that has fetched the objects in an earlier life. Its storage node is gone: all comes from the disk.
-    """
-    with directory() as beside, directory() as here:
-        manifest = beside / "manifest.yml"
-        with storage_node(beside, media), distributor(here, manifest) as node:
-            for each in (SMALL, LARGE):
-                filling = Reader(node.address, f"/api/v1/asset/{each}", (media / each).read_bytes())
-                read_all([filling], PATIENCE_S)
-                if filling.error is not None:
-                    raise CannotMeasure(f"the objects do not get into the node: {filling.error}")
-        with distributor(here, manifest) as node:
-            yield node
-
-
-@contextmanager
-def static(media: Path) -> Iterator[Server]:
-    """
-    nginx over the same folder.
-    """
-    with directory() as here, nginx_static(here, media) as server:
-        yield server
 
 
 @contextmanager

@@ -10,11 +10,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
+from benchmarks.cached_servers import Serving, cached, static
 from benchmarks.processes import (
     MIB,
     PATIENCE_S,
@@ -26,9 +25,9 @@ from benchmarks.processes import (
     need_descriptors,
     socket_buffers,
 )
-from benchmarks.readers import FastReader, Reader, SlowCrowd, read_all
+from benchmarks.readers import FastReader, Reader, SlowCrowd
 from benchmarks.report import Figures, Row, machine, middle, show, version, write_results
-from benchmarks.servers import distributor, installed, nginx_static, storage_node
+from benchmarks.servers import installed
 
 TARGET = "/api/v1/asset/1"
 
@@ -56,34 +55,6 @@ ROWS = (
     Row("... beside them, worst", "besideMostMs", target=50),
     Row("processor beside them, %", "cpuPercent"),
 )
-
-#: Serves the object in a folder from its disk, for a while.
-Serving = Callable[[Path], AbstractContextManager[Server]]
-
-
-@contextmanager
-def cached(media: Path) -> Iterator[Server]:
-    """
-    A node that has fetched the object in an earlier life. Its storage node is gone: all comes from the disk.
-    """
-    with directory() as beside, directory() as here:
-        manifest = beside / "manifest.yml"
-        with storage_node(beside, media), distributor(here, manifest) as node:
-            filling = Reader(node.address, TARGET, (media / "1").read_bytes())
-            read_all([filling], PATIENCE_S)
-            if filling.error is not None:
-                raise CannotMeasure(f"the object does not get into the node: {filling.error}")
-        with distributor(here, manifest) as node:
-            yield node
-
-
-@contextmanager
-def static(media: Path) -> Iterator[Server]:
-    """
-    nginx over the same folder.
-    """
-    with directory() as here, nginx_static(here, media) as server:
-        yield server
 
 
 def measure(serving: Serving, media: Path, expected: bytes, readers: int, rate: int, beside_s: float) -> Figures:
