@@ -20,6 +20,9 @@ from distributor.transfer.plan import Reading
 #: leave half of the reactor's time to everything else; but never longer than this, in seconds.
 _LONGEST_REST_S = 0.1
 
+#: Nor does anybody else notice one shorter than this, while the reactor would make a whole millisecond of it.
+_SHORTEST_REST_S = 0.001
+
 
 class Waiters:
     """
@@ -80,7 +83,8 @@ class Waiters:
                 del self._waiting[waiter]
                 if not self._tell(waiter, reader, offset):
                     self._waiting[waiter] = reader, offset
-        self._rest_s = min(max(0.0, self._clock.seconds() - began), _LONGEST_REST_S)
+        took_s = self._clock.seconds() - began
+        self._rest_s = min(took_s, _LONGEST_REST_S) if took_s >= _SHORTEST_REST_S else 0.0
 
 
 class Fill(TypingProtocol):

@@ -140,7 +140,7 @@ class WaitersTests(SynchronousTestCase):
         A pass that took long is followed by as long a rest, so that waking leaves time for everything else; but never
         by more than a tenth of a second.
         """
-        for took_s, rest_s in [(0.03, 0.03), (3.0, 0.1), (0.0, 0.0)]:
+        for took_s, rest_s in [(0.03, 0.03), (3.0, 0.1), (0.0009, 0.0), (0.0, 0.0), (-1.0, 0.0)]:
             waiter = self.waiters.wait(self.reader, self.there)
             waiter.addCallback(self.take, took_s)
             self.there += 1
