@@ -8,8 +8,9 @@ import socket
 from contextlib import suppress
 from typing import Any
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
@@ -96,12 +97,18 @@ class _Endpoints:
         self._tls = BrowserLikePolicyForHTTPS()
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        endpoint: IStreamClientEndpoint = _Endpoint(
-            HostnameEndpoint(self._reactor, uri.host, uri.port, timeout=self._timeout_s)
-        )
+        endpoint: IStreamClientEndpoint = _Endpoint(self._to(uri.host.decode("ascii"), uri.port))
         if uri.scheme == b"https":
             return _Abrupt(wrapClientTLS(self._tls.creatorForNetloc(uri.host, uri.port), endpoint))
         return endpoint
+
+    def _to(self, host: str, port: int) -> IStreamClientEndpoint:
+        # An address has no others behind it that could be tried as well, which takes HostnameEndpoint its time.
+        if isIPAddress(host):
+            return TCP4ClientEndpoint(self._reactor, host, port, timeout=self._timeout_s)
+        if isIPv6Address(host):
+            return TCP6ClientEndpoint(self._reactor, host, port, timeout=self._timeout_s)
+        return HostnameEndpoint(self._reactor, host, port, timeout=self._timeout_s)
 
 
 @implementer(IStreamClientEndpoint)
