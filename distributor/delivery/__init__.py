@@ -4,6 +4,6 @@ From a reader to a transport: producers that respect back-pressure, and never ma
 May import C{transfer} and the rooms below it.
 """
 
-from distributor.delivery.answer_body import deliver
+from distributor.delivery.answer_body import Channel, deliver, new_pump
 
-__all__ = ["deliver"]
+__all__ = ["Channel", "deliver", "new_pump"]

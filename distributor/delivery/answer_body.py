@@ -4,15 +4,32 @@ The body of an answer: its pieces, one after another, from wherever they can be 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol as TypingProtocol
+from typing import cast
 
-from twisted.web.http import Request
+from twisted.internet.interfaces import IConsumer, IPushProducer
 
 from distributor.delivery.direct import plain_connection
 from distributor.delivery.pump import Pump, ReadingPump, SendfilePump
 from distributor.model import ByteRange, DiskFailed, DistributorError, InThread, IReader, NoRoom
 from distributor.transfer import Passage
+
+
+class Channel(TypingProtocol):
+    """
+    The connection that an answer goes to: the producer of its transport.
+    """
+
+    @property
+    def transport(self) -> object:
+        """What the connection is made of."""
+
+    def pauseProducing(self) -> None: ...
+
+    def resumeProducing(self) -> None: ...
+
+    def stopProducing(self) -> None: ...
 
 
 class Source(TypingProtocol):
@@ -35,20 +52,31 @@ class Source(TypingProtocol):
         """
 
 
-async def deliver(request: Request, pieces: Iterable[bytes | ByteRange], source: Source, in_thread: InThread) -> None:
+async def deliver(
+    consumer: IConsumer,
+    channel: Channel | None,
+    count: Callable[[int], None],
+    pieces: Iterable[bytes | ByteRange],
+    source: Source,
+    in_thread: InThread,
+) -> None:
     """
     Write the body of an answer whose head has been written.
+
+    @param consumer: takes what is written.
+    @param channel: whose connection that goes to, so that it need not be written; L{None} when it is gone.
+    @param count: is told how many bytes have gone past C{consumer}.
 
     @raise DistributorError: it cannot go on; what has been written is right as far as it goes.
     @raise ConnectionLost: the reader is gone.
     """
     for piece in pieces:
         if isinstance(piece, bytes):
-            request.write(piece)
+            consumer.write(piece)
             continue
         offset = piece.start
         if source.reader is not None:
-            pump = _pump(request, source.reader, piece, in_thread)
+            pump = new_pump(consumer, channel, count, source.reader, piece, in_thread)
             try:
                 await pump.run()
             except (DiskFailed, NoRoom) as error:
@@ -57,15 +85,22 @@ async def deliver(request: Request, pieces: Iterable[bytes | ByteRange], source:
             offset = pump.offset
         if offset < piece.stop:
             passage = await source.passage(ByteRange(offset, piece.stop))
-            await passage.send_to(request)
+            await passage.send_to(consumer)
 
 
-def _pump(request: Request, reader: IReader, wanted: ByteRange, in_thread: InThread) -> Pump:
-    transport = plain_connection(getattr(request.channel, "transport", None))
-    if transport is not None:
-
-        def sent(length: int) -> None:
-            request.sentLength += length
-
-        return SendfilePump(reader, wanted.start, wanted.stop, in_thread, request.channel, transport, sent)
-    return ReadingPump(reader, wanted.start, wanted.stop, in_thread, request)
+def new_pump(
+    consumer: IConsumer,
+    channel: Channel | None,
+    count: Callable[[int], None],
+    reader: IReader,
+    wanted: ByteRange,
+    in_thread: InThread,
+) -> Pump:
+    """
+    What sends a run of bytes of a file, by whichever way there is. See L{deliver}.
+    """
+    connection = plain_connection(getattr(channel, "transport", None))
+    if channel is None or connection is None:
+        return ReadingPump(reader, wanted.start, wanted.stop, in_thread, consumer)
+    producer = cast(IPushProducer, channel)
+    return SendfilePump(reader, wanted.start, wanted.stop, in_thread, producer, connection, count)

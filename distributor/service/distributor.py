@@ -100,8 +100,10 @@ class Distributor(Service):
         self._door = FrontDoor(reactor, endpoints, config.limits.max_inbound_connections)
         proxies = Proxies(config.public_api.trusted_proxies)
         self._shown = Shown(config.id, self._parts, self._crowd, reactor.seconds)
+        self._access = AccessLog(reactor, Logger("distributor.access"))
+        assets = Assets(self._parts.node, self._door.gate, reactor, proxies, self._parts.tally, self._access)
         api = PublicApi(
-            Assets(self._parts.node, self._door.gate, reactor, proxies, self._parts.tally),
+            assets,
             self._shown.status,
             self._shown.buckets,
             self._shown.downloads if config.public_api.show_downloads else None,
@@ -110,9 +112,7 @@ class Distributor(Service):
             page_policy,
             self._shown.metrics_text if config.public_api.metrics else None,
         )
-        self._access = AccessLog(reactor, Logger("distributor.access"))
-        hits = Hits(self._parts.node, self._door.gate, reactor, self._access, proxies, self._parts.tally)
-        self._site = PublicSite(api, hits, timeout=_IDLE_S, reactor=reactor)
+        self._site = PublicSite(api, Hits(assets), timeout=_IDLE_S, reactor=reactor)
         self._at_terminal = at_terminal
         self._chores = Chores(reactor)
         shared = Shared(

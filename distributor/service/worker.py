@@ -91,8 +91,10 @@ class WorkerService(Service):
         node = self._node(reactor, config)
         self._door = FrontDoor(reactor, endpoints, limits.max_inbound_connections)
         proxies = Proxies(config.public_api.trusted_proxies)
+        self._access = AccessLog(reactor, Logger("distributor.access"))
+        assets = Assets(node, self._door.gate, reactor, proxies, self._tally, self._access)
         api = PublicApi(
-            Assets(node, self._door.gate, reactor, proxies, self._tally),
+            assets,
             lambda: self._about("status"),
             lambda: self._about("buckets"),
             (lambda: self._about("downloads")) if config.public_api.show_downloads else None,
@@ -101,9 +103,7 @@ class WorkerService(Service):
             page_policy,
             self._metrics if config.public_api.metrics else None,
         )
-        self._access = AccessLog(reactor, Logger("distributor.access"))
-        hits = Hits(node, self._door.gate, reactor, self._access, proxies, self._tally)
-        self._site = PublicSite(api, hits, timeout=_IDLE_S, reactor=reactor)
+        self._site = PublicSite(api, Hits(assets), timeout=_IDLE_S, reactor=reactor)
         self._chores = Chores(reactor)
 
     def _crowd(self) -> Crowd:

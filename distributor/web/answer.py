@@ -1,8 +1,7 @@
 """
 The answer to a request for an asset that exists: the one place that decides it.
 
-Pure: the Klein handler asks it now, a faster path for hits may ask it later, and neither decides anything of HTTP
-itself.
+Pure: the ordinary way and the short one ask it, and neither decides anything of HTTP itself.
 """
 
 from __future__ import annotations

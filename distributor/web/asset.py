@@ -11,23 +11,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.web.http import Request
 
 from distributor.delivery import deliver
 from distributor.model import ByteRange, CacheState, DistributorError, ObjectNotFound, is_object_id
 from distributor.node import Found, Opened, Shelf
-from distributor.observe import ACCESS_FORMAT
+from distributor.observe import AccessLog
 from distributor.observe.tally import Tally
 from distributor.web import errors
 from distributor.web.answer import Answer, Facts, answer, select
-from distributor.web.asset_request import AssetRequest, asset_request, field_value
-from distributor.web.channel import shown
+from distributor.web.asset_request import AssetRequest, asset_request
+from distributor.web.exchange import Exchange
 from distributor.web.forwarded import Proxies
 from distributor.web.gate import Gate
-from distributor.web.headers import Headers, entity_tag
-
-# Those that Twisted does not know.
-_PHRASES = {421: b"Misdirected Request"}
+from distributor.web.headers import entity_tag
 
 # What a HEAD of an object that has not been fetched can say of its type.
 _UNKNOWN_TYPE = "application/octet-stream"
@@ -41,54 +37,44 @@ def new_request_id() -> str:
     return f"{getrandbits(64):016x}"
 
 
-def write_head(request: Request, status: int, headers: Headers) -> None:
-    """
-    Send the status line and the header fields.
-    """
-    request.setResponseCode(status, _PHRASES.get(status))
-    for name, value in headers:
-        request.responseHeaders.addRawHeader(name, value)
-    request.write(b"")
-
-
 class Assets:
     """
     Answers requests for assets, from what the node has.
+
+    @ivar node: where objects are.
+    @ivar gate: who may come in.
+    @ivar proxies: who is believed when it says whom it asks for.
+    @ivar tally: where answers are counted.
+    @ivar access: where they are logged.
     """
 
-    def __init__(self, node: Shelf, gate: Gate, clock: IReactorTime, proxies: Proxies, tally: Tally) -> None:
-        """
-        @param tally: where answers are counted.
-        """
-        self._tally = tally
-        self._proxies = proxies
-        self._node = node
-        self._gate = gate
-        self._clock = clock
+    def __init__(
+        self, node: Shelf, gate: Gate, clock: IReactorTime, proxies: Proxies, tally: Tally, access: AccessLog
+    ) -> None:
+        self.node = node
+        self.gate = gate
+        self.clock = clock
+        self.proxies = proxies
+        self.tally = tally
+        self.access = access
 
-    async def respond(self, request: Request, object_id: str) -> None:
+    async def respond(self, exchange: Exchange, object_id: str) -> None:
         """
-        Answer one request, whatever happens. The caller finishes it.
+        Answer one request, whatever happens. When this returns, nothing more is going to be sent.
+
+        @raise CancelledError: it was cancelled, as the client has gone.
         """
-        asked = asset_request(
-            request.method.decode("ascii"),
-            object_id,
-            lambda name: field_value(request.requestHeaders.getRawHeaders(name.encode("ascii"))),
-            request.uri.partition(b"?")[2],
-            new_request_id,
-        )
-        visit = _Visit(request, asked, self._node, self._clock, self._proxies, self._tally)
-        refusal = self._gate.enter(visit)
+        asked = asset_request(exchange.method, object_id, exchange.field, exchange.query, new_request_id)
+        visit = _Visit(exchange, asked, self)
+        refusal = self.gate.enter(visit)
         if refusal is not None:
-            request.responseHeaders.setRawHeaders("Connection", ["close"])
-            # Twisted heeds that field in requests alone.
-            request.channel.persistent = False
+            exchange.end_connection()
             visit.refuse(refusal)
             return
         try:
             await visit.run()
         finally:
-            self._gate.leave(visit)
+            self.gate.leave(visit)
 
 
 class _Visit:
@@ -98,18 +84,15 @@ class _Visit:
 
     _log = Logger()
 
-    def __init__(
-        self, request: Request, asked: AssetRequest, node: Shelf, clock: IReactorTime, proxies: Proxies, tally: Tally
-    ) -> None:
-        self._proxies = proxies
-        self._tally = tally
+    def __init__(self, exchange: Exchange, asked: AssetRequest, assets: Assets) -> None:
+        self._exchange = exchange
+        self._asked = asked
+        self._assets = assets
+        self._node = assets.node
+        self._clock = assets.clock
         self._cache: CacheState | None = None
         self._head_after_s: float | None = None
-        self._request = request
-        self._asked = asked
-        self._node = node
-        self._clock = clock
-        self._began = clock.seconds()
+        self._began = self._clock.seconds()
 
     async def run(self) -> None:
         """
@@ -129,7 +112,7 @@ class _Visit:
             self._log_access()
 
     async def _end_badly(self, error: Exception) -> None:
-        if not self._request.startedWriting:
+        if not self._exchange.headed:
             self.refuse(errors.error_for(error, self._node.negative_ttl_s))
             return
         if not isinstance(error, ConnectionLost):
@@ -142,14 +125,14 @@ class _Visit:
         """
         Cut the connection: what was sent must not look whole.
         """
-        self._request.transport.abortConnection()  # type: ignore[union-attr]
+        self._exchange.abort()
 
     def refuse(self, error: errors.ApiError) -> None:
         """
         Answer with an error.
         """
-        write_head(self._request, error.status, errors.headers(error, self._asked.request_id))
-        self._request.write(errors.body(error))
+        self._exchange.write_head(error.status, errors.headers(error, self._asked.request_id), more=True)
+        self._exchange.consumer.write(errors.body(error))
 
     async def _answer(self) -> None:
         if not is_object_id(self._asked.object_id):
@@ -187,8 +170,9 @@ class _Visit:
         )
         decided = answer(self._asked, facts, secrets.token_hex(16))
         self._head_after_s = self._clock.seconds() - self._began
-        write_head(self._request, decided.status, decided.headers)
-        await deliver(self._request, decided.pieces, opened, self._node.in_thread)
+        exchange = self._exchange
+        exchange.write_head(decided.status, decided.headers, more=bool(decided.pieces))
+        await deliver(exchange.consumer, exchange.channel, exchange.count, decided.pieces, opened, self._node.in_thread)
 
     def _facts(
         self,
@@ -215,23 +199,15 @@ class _Visit:
         )
 
     def _write(self, decided: Answer) -> None:
-        write_head(self._request, decided.status, decided.headers)
+        self._exchange.write_head(decided.status, decided.headers, more=bool(decided.pieces))
         for piece in decided.pieces:
             assert isinstance(piece, bytes)
-            self._request.write(piece)
+            self._exchange.consumer.write(piece)
 
     def _log_access(self) -> None:
-        self._log.info(
-            ACCESS_FORMAT,
-            peer=self._proxies.client(
-                shown(self._request.getClientAddress()),
-                field_value(self._request.requestHeaders.getRawHeaders(b"X-Forwarded-For")),
-            ),
-            method=self._asked.method,
-            uri=self._request.uri.decode("ascii", "backslashreplace"),
-            status=self._request.code,
-            sent=self._request.sentLength,
-            seconds=self._clock.seconds() - self._began,
-            request_id=self._asked.request_id,
-        )
-        self._tally.answered(self._cache, self._request.code, self._request.sentLength, self._head_after_s)
+        exchange, assets = self._exchange, self._assets
+        client = assets.proxies.client(exchange.peer, exchange.field("X-Forwarded-For"))
+        seconds = self._clock.seconds() - self._began
+        method, request_id = self._asked.method, self._asked.request_id
+        assets.access.note(client, method, exchange.target, exchange.status, exchange.sent, seconds, request_id)
+        assets.tally.answered(self._cache, exchange.status, exchange.sent, self._head_after_s)

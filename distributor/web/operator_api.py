@@ -19,9 +19,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from distributor.model import T, is_object_id
 from distributor.observe import Sparse
 from distributor.web import errors, operator_request
-from distributor.web.asset import new_request_id, write_head
+from distributor.web.asset import new_request_id
 from distributor.web.asset_request import field_value, request_id
 from distributor.web.errors import ApiError
+from distributor.web.exchange import write_head
 from distributor.web.operator_errors import (
     BODY_TOO_LARGE,
     METHOD_NOT_ALLOWED,

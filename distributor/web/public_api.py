@@ -16,8 +16,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from distributor.model import DistributorError
 from distributor.web import errors
-from distributor.web.asset import Assets, new_request_id, write_head
+from distributor.web.asset import Assets, new_request_id
 from distributor.web.asset_request import field_value, request_id
+from distributor.web.exchange import RequestExchange, write_head
 from distributor.web.headers import Headers, api_headers, preflight_headers
 
 BASE = "/api/v1"
@@ -69,7 +70,7 @@ class PublicApi:
     @app.route(f"{BASE}/assets/<path:object_id>", methods=_READ)
     async def asset(self, request: Request, object_id: str) -> None:
         # A trailing slash is tolerated, as Argus does.
-        await self._assets.respond(request, object_id.removesuffix("/"))
+        await self._assets.respond(RequestExchange(request), object_id.removesuffix("/"))
 
     @app.route(f"{BASE}/status", methods=_READ)
     @app.route(f"{BASE}/status/", methods=_READ)

@@ -20,7 +20,7 @@ class PublicSite(Server):
 
     def __init__(self, api: PublicApi, hits: Hits | None, **options: object) -> None:
         """
-        @param hits: what is answered the short way, if anything is.
+        @param hits: what the short way answers with, if there is one.
         """
         super().__init__(Front(api.app, METHOD_NOT_ALLOWED, error_answer), **options)
         self._hits = hits

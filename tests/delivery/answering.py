@@ -94,7 +94,11 @@ class Answering(Resource):
         request.setHeader(b"Content-Length", b"%d" % length)
         request.write(b"")
         self.requests.append(request)
-        sent = Deferred.fromCoroutine(deliver(request, pieces, source, in_thread))
+
+        def count(length: int) -> None:
+            request.sentLength += length
+
+        sent = Deferred.fromCoroutine(deliver(request, request.channel, count, pieces, source, in_thread))
         self.results.append(sent)
         request.notifyFinish().addErrback(lambda _: self.events.append("gone"))
         sent.addCallbacks(lambda _: request.finish(), self._failed)

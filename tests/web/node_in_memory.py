@@ -330,8 +330,10 @@ class NodeInMemory:
         self.gate = Gate(most_answers)
         self.tally = Tally()
         self.ready = True
+        self.access = AccessLog(self.clock, Logger("distributor.access"))
+        self.assets = Assets(self.node, self.gate, self.clock, Proxies([]), self.tally, self.access)
         self.api = PublicApi(
-            Assets(self.node, self.gate, self.clock, Proxies([]), self.tally),
+            self.assets,
             lambda: STATUS,
             lambda: BUCKETS,
             None,
@@ -339,9 +341,7 @@ class NodeInMemory:
             page,
             POLICY,
         )
-        self.access = AccessLog(self.clock, Logger("distributor.access"))
-        self.hits = Hits(self.node, self.gate, self.clock, self.access, Proxies([]), self.tally) if fast else None
-        self.site = PublicSite(self.api, self.hits, timeout=None, reactor=self.clock)
+        self.site = PublicSite(self.api, Hits(self.assets) if fast else None, timeout=None, reactor=self.clock)
         self._visits: list[Visit] = []
         case.addCleanup(self._end)
 

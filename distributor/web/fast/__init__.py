@@ -1,6 +1,7 @@
 """
-The short way to a hit: plain requests for what is on the disk, past C{Request}, Klein and Werkzeug.
+The short way: plain requests for assets, past C{Request}, Klein and Werkzeug.
 
-It decides nothing of HTTP. A head is plain, or it is not, and then the ordinary way takes it from the first byte;
-what is answered, and the fields of the answer, come from the same functions as there.
+It decides nothing of HTTP. A head is plain, or it is not, and then the ordinary way takes it from the first byte. What
+is on the disk is answered with heads that are made once, out of the same functions as all others; what is not, by the
+same L{Assets<distributor.web.asset.Assets>} as in the ordinary way.
 """

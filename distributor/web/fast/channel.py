@@ -4,18 +4,32 @@ A connection on which the short way is tried first.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from distributor.web.channel import Channel
+from distributor.web.fast.exchange import PlainExchange
+from distributor.web.fast.head import PlainHead, plain_head
 from distributor.web.fast.hits import Hits
 from distributor.web.fast.prepared import Decided
 from distributor.web.fast.visit import Visit, begin, name_request, note
 
 #: More of pipelined requests is not read while one is being answered; as in L{HTTPChannel}.
 _AHEAD = 16 * 1024
+
+
+class _Last(TypingProtocol):
+    """
+    Says whether an answer is the last one on its connection.
+    """
+
+    @property
+    def last(self) -> bool: ...
 
 
 class FastChannel(Channel):
@@ -29,6 +43,8 @@ class FastChannel(Channel):
     @ivar hits: what is answered here.
     """
 
+    _log = Logger()
+
     hits: Hits
 
     def __init__(self) -> None:
@@ -37,7 +53,7 @@ class FastChannel(Channel):
         # Whether what comes is looked at here.
         self._ours = True
         self._looking = False
-        self._answering: Deferred[bool] | None = None
+        self._answering: Deferred[None] | None = None
         self._idle_s: float | None = None
         self._over = False
 
@@ -87,9 +103,13 @@ class FastChannel(Channel):
         self._looking = True
         try:
             while self._came and self._ours and self._answering is None and not self.full and not self._over:
-                decided = self.hits.decide(self._came)
-                if decided is None or not self._answer(decided):
+                known = self.hits.decide(self._came)
+                if known is None:
                     self._hand_over()
+                elif isinstance(known, Decided):
+                    self._answer_hit(known)
+                else:
+                    self._answer(known)
         finally:
             self._looking = False
 
@@ -98,48 +118,72 @@ class FastChannel(Channel):
         self._ours = False
         super().dataReceived(came)  # type: ignore[no-untyped-call]
 
-    def _answer(self, decided: Decided) -> bool:
-        """
-        @return: whether it is being answered here, as far as one can say by now.
-        """
-        hits = self.hits
+    def _answer_hit(self, decided: Decided) -> None:
+        hits, object_id = self.hits, decided.plain.object_id
         if hits.gate.refusal is not None:
-            return False
+            self._answer(plain_head(self._came))
+            return
         asked_as = name_request(decided)
         sent = begin(self, hits, decided, asked_as)
         if sent == decided.length:
             note(self, hits, decided, asked_as, sent, 0.0)
-            self._answered(True, decided)
-            return True
-        visit = Visit(self, hits, decided, asked_as, sent)
+            self._answered(decided.taken, decided.plain)
+            return
+        reader = hits.node.open_now(object_id, decided.prepared.entry)
+        if reader is None:
+            self._answer(plain_head(self._came))
+            return
+        visit = Visit(self, hits, decided, asked_as, sent, reader)
         hits.gate.enter(visit)
         answering = visit.run()
         if answering is None:
-            self._answered(True, decided)
+            self._answered(decided.taken, decided.plain)
         else:
-            # An answer may take longer than a client may be idle.
-            self._idle_s = self.setTimeout(None)  # type: ignore[no-untyped-call]
-            self._answering = answering
-            answering.addCallback(self._answered_late, decided)
-        return True
+            self._wait_for(answering, decided.taken, decided.plain)
 
-    def _answered(self, answered: bool, decided: Decided) -> None:
+    def _answer(self, plain: PlainHead | None) -> None:
+        """
+        Answer what is no hit, or not simply one.
+        """
+        assert plain is not None
+        exchange = PlainExchange(self, plain, self.hits.date())
+        answering = Deferred.fromCoroutine(self.hits.assets.respond(exchange, plain.object_id))
+        answering.addErrback(self._failed)
+        if answering.called:
+            self._answered(plain.length, exchange)
+        else:
+            self._wait_for(answering, plain.length, exchange)
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            self._log.failure("an answer failed", failure)
+            # What was sent must not look whole.
+            self.abort()
+
+    def _wait_for(self, answering: Deferred[None], taken: int, ending: _Last) -> None:
+        # An answer may take longer than a client may be idle.
+        self._idle_s = self.setTimeout(None)  # type: ignore[no-untyped-call]
+        self._answering = answering
+        answering.addCallback(self._answered_late, taken, ending)
+
+    def _answered(self, taken: int, ending: _Last) -> None:
+        """
+        @param taken: how many bytes the head was.
+        """
         if self._over:
             self._came = b""
-        elif not answered:
-            self._hand_over()
-        else:
-            self._came = self._came[decided.taken :]
-            if decided.plain.closes or decided.plain.version == b"1.0":
-                self._over = True
-                self._came = b""
-                self.loseConnection()  # type: ignore[no-untyped-call]
+            return
+        self._came = self._came[taken:]
+        if ending.last:
+            self._over = True
+            self._came = b""
+            self.loseConnection()  # type: ignore[no-untyped-call]
 
-    def _answered_late(self, answered: bool, decided: Decided) -> None:
+    def _answered_late(self, ignored: None, taken: int, ending: _Last) -> None:
         self._answering = None
         if not self._over:
             self.setTimeout(self._idle_s)  # type: ignore[no-untyped-call]
             if not self.full:
                 self.transport.resumeProducing()  # type: ignore[union-attr]
-        self._answered(answered, decided)
+        self._answered(taken, ending)
         self._look_again()

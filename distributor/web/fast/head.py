@@ -100,6 +100,13 @@ class PlainHead:
     closes: bool
     length: int
 
+    @property
+    def last(self) -> bool:
+        """
+        Whether the connection ends with the answer.
+        """
+        return self.closes or self.version == b"1.0"
+
 
 def plain_head(data: bytes) -> PlainHead | None:
     """

@@ -7,17 +7,12 @@ from __future__ import annotations
 import re
 from time import time
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import datetimeToString
 
-from distributor.node import Shelf
-from distributor.observe import AccessLog
-from distributor.observe.tally import Tally
+from distributor.web.asset import Assets
 from distributor.web.asset_request import asset_request
-from distributor.web.fast.head import plain_head
+from distributor.web.fast.head import PlainHead, plain_head
 from distributor.web.fast.prepared import Decided, Prepared
-from distributor.web.forwarded import Proxies
-from distributor.web.gate import Gate
 
 #: Objects of which something is remembered, about two kilobytes each.
 _MOST_PREPARED = 4096
@@ -40,30 +35,26 @@ class Hits:
     """
     Shared by all connections.
 
+    @ivar assets: answers what is no hit.
     @ivar node: where objects are.
     @ivar gate: who may come in.
     @ivar scratch: where an answer is put together that has gone out before anything else happens.
     """
 
-    def __init__(
-        self, node: Shelf, gate: Gate, clock: IReactorTime, access: AccessLog, proxies: Proxies, tally: Tally
-    ) -> None:
+    def __init__(self, assets: Assets) -> None:
         self._prepared: dict[str, Prepared] = {}
         self._decided: dict[bytes, Decided] = {}
         self._second = 0
         self._date = b""
-        self.node = node
-        self.gate = gate
-        self.clock = clock
-        self.access = access
-        self.proxies = proxies
-        self.tally = tally
+        self.assets = assets
+        self.node = assets.node
+        self.gate = assets.gate
         self.scratch = memoryview(bytearray(_LONGEST_HEAD + SMALL_ELSEWHERE))
 
-    def decide(self, data: bytes) -> Decided | None:
+    def decide(self, data: bytes) -> Decided | PlainHead | None:
         """
-        What to answer to the head that C{data} begins with; L{None} where that is not plain, or not all there, or the
-        object is not, or the answer is not.
+        What to answer to the head that C{data} begins with. Where it is plain, but no hit, or the answer is an unusual
+        one: the head. L{None}: it is not plain, or not all there.
         """
         decided = self._known(data)
         if decided is not None:
@@ -73,10 +64,18 @@ class Hits:
             return self._decide_anew(data)
         # Who seeks sends the same head over and over, but for this field, which takes nothing from its being plain.
         rest = data[: field.start()] + data[field.end() :]
-        decided = self._known(rest) or self._decide_anew(rest)
-        if decided is None or "Range" in decided.plain.fields:
-            return None
-        return decided.with_range(field[1].decode("ascii"), len(data))
+        decided = self._known(rest)
+        if decided is None:
+            plain = plain_head(data)
+            if plain is None or self.node.stored(plain.object_id) is None:
+                return plain
+            known = self._decide_anew(rest)
+            decided = known if isinstance(known, Decided) else None
+        if decided is not None and "Range" not in decided.plain.fields:
+            decided = decided.with_range(field[1].decode("ascii"), len(data))
+            if decided is not None:
+                return decided
+        return plain_head(data)
 
     def _known(self, data: bytes) -> Decided | None:
         """
@@ -88,16 +87,18 @@ class Hits:
             return None
         return decided
 
-    def _decide_anew(self, data: bytes) -> Decided | None:
+    def _decide_anew(self, data: bytes) -> Decided | PlainHead | None:
         plain = plain_head(data)
         if plain is None:
             return None
         prepared = self._prepare(plain.object_id)
         if prepared is None:
-            return None
+            return plain
         asked = asset_request(plain.method, plain.object_id, plain.fields.get, b"", str)
         decided = prepared.decide(plain, asked, plain.length)
-        if decided is not None and plain.length == len(data) <= _LONGEST_DECIDED:
+        if decided is None:
+            return plain
+        if plain.length == len(data) <= _LONGEST_DECIDED:
             if len(self._decided) >= _MOST_DECIDED:
                 del self._decided[next(iter(self._decided))]
             self._decided[data] = decided

@@ -6,8 +6,6 @@ head have.
 from __future__ import annotations
 
 from attrs import define, evolve
-from twisted.web.http import RESPONSES
-from twisted.web.http_headers import Headers
 
 from distributor.cache import Entry
 from distributor.model import ByteRange, CacheState
@@ -16,8 +14,9 @@ from distributor.transfer.media_type import media_type
 from distributor.web.answer import Facts, Selection, answer, heeds_range, select, select_ranges
 from distributor.web.asset_request import AssetRequest
 from distributor.web.conditions import EntityTags
+from distributor.web.fast.answer_head import head_fields, status_line
 from distributor.web.fast.head import PlainHead
-from distributor.web.headers import SERVER, entity_tag
+from distributor.web.headers import entity_tag
 from distributor.web.multipart import body_length, content_range
 from distributor.web.ranges import RangeSpec, parse_range
 
@@ -140,17 +139,9 @@ class Prepared:
         """
         decided = answer(_ASKING[status], self._facts, "")
         assert decided.status == status, decided
-        fields = Headers()
-        # In the order in which they come to be in the ordinary way.
-        if closes and version == b"1.1":
-            fields.addRawHeader(b"Connection", b"close")
-        fields.addRawHeader(b"Server", SERVER.encode("ascii"))
-        fields.addRawHeader(b"Date", b"")
-        for name, value in decided.headers:
-            fields.addRawHeader(name, value)
-        parts = [b"HTTP/%b %d %b\r\n" % (version, status, RESPONSES[status])]
+        parts = [status_line(version, status)]
         varying = []
-        for field, [fixed] in fields.getAllRawHeaders():
+        for field, fixed in head_fields(version, decided.headers, b"", closes=closes):
             parts[-1] += field + b": "
             if field in _VARYING:
                 varying.append(field)

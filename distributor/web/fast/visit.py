@@ -4,21 +4,19 @@ The answers of the short way: at once, or one that takes its time.
 
 from __future__ import annotations
 
-from typing import cast
-
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IConsumer, IProducer, IPushProducer
 from twisted.logger import Logger
-from zope.interface import implementer
 
+from distributor.delivery import new_pump
 from distributor.delivery.direct import drained, plain_connection, send_now, write_now
 from distributor.delivery.page_cache import ColdRead, probe, read_cached
-from distributor.delivery.pump import Pump, ReadingPump, SendfilePump
+from distributor.delivery.pump import Pump
 from distributor.model import LARGEST_STEP, ByteRange, CacheState, DiskFailed, DistributorError, IReader, NoRoom
 from distributor.web.asset import new_request_id
 from distributor.web.asset_request import request_id
 from distributor.web.channel import Channel
+from distributor.web.fast.exchange import Outlet, put
 from distributor.web.fast.hits import PAGE, SMALL, SMALL_ELSEWHERE, Hits
 from distributor.web.fast.prepared import Decided
 
@@ -80,28 +78,18 @@ def _begin_body(
     return send_now(connection, fd, offset, wanted.stop, warm_stop) - wanted.start
 
 
-def put(channel: Channel, data: bytes | memoryview, *, more: bool = False) -> None:
-    """
-    @param more: what follows goes to the socket at once.
-    """
-    connection = plain_connection(channel.transport)
-    if connection is not None:
-        write_now(connection, data, more=more)
-    else:
-        channel.write(bytes(data))  # type: ignore[no-untyped-call]
-
-
 def note(channel: Channel, hits: Hits, decided: Decided, request_id: str, sent: int, seconds: float) -> None:
     """
     Log an answer that is over.
     """
     plain = decided.plain
     client, forwarded_for, status = channel.peer, plain.fields.get("X-Forwarded-For"), decided.status
+    assets = hits.assets
     if forwarded_for is not None:
-        client = hits.proxies.client(client, forwarded_for)
+        client = assets.proxies.client(client, forwarded_for)
     # It has waited for nothing but the disk.
-    hits.tally.answered(CacheState.HIT, status, sent, 0.0 if status in (200, 206) else None)
-    hits.access.note(client, plain.method, plain.target, status, sent, seconds, request_id)
+    assets.tally.answered(CacheState.HIT, status, sent, 0.0 if status in (200, 206) else None)
+    assets.access.note(client, plain.method, plain.target, status, sent, seconds, request_id)
 
 
 def name_request(decided: Decided) -> str:
@@ -119,94 +107,59 @@ def make_head(hits: Hits, decided: Decided, request_id: str) -> bytes:
     return b"".join((first, hits.date(), second, request_id.encode("ascii"), last))
 
 
-@implementer(IConsumer)
-class Visit:
+class Visit(Outlet):
     """
-    An answer that takes its time.
-
-    It is let in before it begins, and leaves when it is over, whatever happens. For what writes the body by and by, it
-    is the consumer.
+    An answer that takes its time. It is let in before it begins, and leaves when it is over, whatever happens.
     """
 
     _log = Logger()
 
-    def __init__(self, channel: Channel, hits: Hits, decided: Decided, asked_as: str, sent: int | None) -> None:
+    def __init__(
+        self, channel: Channel, hits: Hits, decided: Decided, asked_as: str, sent: int | None, reader: IReader
+    ) -> None:
         """
         @param sent: what L{begin} has returned.
+        @param reader: of the object; this closes it.
         """
-        self._channel = channel
+        super().__init__(channel)
         self._hits = hits
         self._decided = decided
-        self._began = hits.clock.seconds()
+        self._began = hits.assets.clock.seconds()
         self._id = asked_as
         self._headed = sent is not None
-        self._sent = sent or 0
+        self._reader = reader
+        self.sent = sent or 0
 
-    def run(self) -> Deferred[bool] | None:
+    def run(self) -> Deferred[None] | None:
         """
         Answer. Called once.
 
-        @return: L{None} when the answer is over already; else what fires when it is, with whether it was answered. If
-            not, nothing has been written, and the ordinary way is to be asked. It never fails; to be cancelled when the
-            connection is lost.
+        @return: L{None} when the answer is over already; else what fires when it is. It never fails; to be cancelled
+            when the connection is lost.
         """
-        reader = self._hits.node.open_now(self._decided.plain.object_id, self._decided.prepared.entry)
-        if reader is None:
-            return Deferred.fromCoroutine(self._open())
-        return self._send(reader)
-
-    def abort(self) -> None:
-        """
-        Cut the connection: what was sent must not look whole.
-        """
-        self._channel.abort()
-
-    async def _open(self) -> bool:
-        reader: IReader | None = None
-        try:
-            opened = await self._hits.node.open_stored(self._decided.prepared.found)
-            reader = opened.reader if opened is not None else None
-        except CancelledError:
-            pass
-        except Exception:
-            self._log.failure("request {request_id} failed", request_id=self._id)
-        if reader is None:
-            self._hits.gate.leave(self)
-            return False
-        sending = self._send(reader)
-        return True if sending is None else await sending
-
-    def _send(self, reader: IReader) -> Deferred[bool] | None:
-        """
-        Send head and body. See L{run}.
-        """
-        wanted = self._decided.wanted
+        wanted, reader = self._decided.wanted, self._reader
         if not self._headed:
             head = make_head(self._hits, self._decided, self._id)
-            put(self._channel, head, more=wanted is not None)
+            put(self.channel, head, more=wanted is not None)
         if wanted is None:
-            self._over(reader)
+            reader.close()
+            self._leave()
             return None
-        pump = self._pump(reader, ByteRange(wanted.start + self._sent, wanted.stop))
+        left = ByteRange(wanted.start + self.sent, wanted.stop)
+        pump = new_pump(self, self.channel, self.count, reader, left, self._hits.node.in_thread)
         pumped = pump.run()
         if pump.offset == wanted.stop:
-            self._sent = self._decided.length
-            self._over(reader)
+            self.sent = self._decided.length
+            reader.close()
+            self._leave()
             return None
-        return Deferred.fromCoroutine(self._follow(reader, pump, pumped, wanted.stop))
+        return Deferred.fromCoroutine(self._follow(pump, pumped, wanted.stop))
 
-    def _pump(self, reader: IReader, wanted: ByteRange) -> Pump:
-        in_thread = self._hits.node.in_thread
-        connection = plain_connection(self._channel.transport)
-        if connection is None:
-            return ReadingPump(reader, wanted.start, wanted.stop, in_thread, self)
-        return SendfilePump(reader, wanted.start, wanted.stop, in_thread, self._channel, connection, self._count)
-
-    async def _follow(self, reader: IReader, pump: Pump, pumped: Deferred[None], stop: int) -> bool:
+    async def _follow(self, pump: Pump, pumped: Deferred[None], stop: int) -> None:
         """
         Wait for what takes its time.
         """
-        opened = self._hits.node.opened(self._decided.prepared.found, reader)
+        opened = self._hits.node.opened(self._decided.prepared.found, self._reader)
         try:
             try:
                 await pumped
@@ -228,28 +181,8 @@ class Visit:
         finally:
             opened.close()
             self._leave()
-        return True
-
-    def _over(self, reader: IReader) -> None:
-        reader.close()
-        self._leave()
 
     def _leave(self) -> None:
         self._hits.gate.leave(self)
-        seconds = self._hits.clock.seconds() - self._began
-        note(self._channel, self._hits, self._decided, self._id, self._sent, seconds)
-
-    def _count(self, length: int) -> None:
-        self._sent += length
-
-    # The consumer of what comes by and by.
-
-    def write(self, data: bytes) -> None:
-        self._count(len(data))
-        self._channel.write(data)  # type: ignore[no-untyped-call]
-
-    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
-        self._channel.registerProducer(cast(IPushProducer, producer), streaming)
-
-    def unregisterProducer(self) -> None:
-        self._channel.unregisterProducer()  # type: ignore[no-untyped-call]
+        seconds = self._hits.assets.clock.seconds() - self._began
+        note(self.channel, self._hits, self._decided, self._id, self.sent, seconds)

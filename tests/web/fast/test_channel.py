@@ -13,7 +13,7 @@ from twisted.logger import capturedLogs, formatEvent
 from distributor.delivery import direct
 from distributor.web.errors import API_STOPPED
 from distributor.web.fast import visit
-from distributor.web.fast.hits import PAGE
+from distributor.web.fast.hits import PAGE, Hits
 from distributor.web.fast.hits import SMALL as COPIED
 from distributor.web.forwarded import Proxies
 from distributor.web.site import PublicSite
@@ -157,7 +157,7 @@ class ShortWayTests(FastCase):
                 self.ask(line, target, fields)
                 self.got(line, *["GET"] * (1 + len(touched) - 1))
             self.ask(line, SMALL_ASSET, "X-Request-Id: third", method="HEAD")
-            self.patch(self.node.hits, "proxies", Proxies(["127.0.0.0/8"]))
+            self.patch(self.node.assets, "proxies", Proxies(["127.0.0.0/8"]))
             self.ask(line, SMALL_ASSET, "X-Request-Id: fourth", "X-Forwarded-For: 192.0.2.7")
             self.got(line, "GET", "GET", "HEAD", "GET")
             self.node.access.flush()
@@ -276,7 +276,7 @@ class ClientTests(FastCase):
         """
         An idle connection ends after the time that it may be idle; an answer may take longer than that.
         """
-        site = PublicSite(self.node.api, self.node.hits, timeout=60, reactor=self.reactor)
+        site = PublicSite(self.node.api, Hits(self.node.assets), timeout=60, reactor=self.reactor)
         line = Line(self, self.reactor, site.buildProtocol)
         self.reactor.advance(40)
         self.ask(line, SMALL_ASSET)

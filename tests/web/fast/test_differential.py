@@ -11,6 +11,7 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from distributor.devnet.faults import Cut, Ending, Fault
 from distributor.web.errors import API_STOPPED
 from tests.upstream import payload
 from tests.web.node_in_memory import ASSET, NodeInMemory
@@ -26,6 +27,7 @@ TARGETS = st.sampled_from(
         "/api/v1/assets/7",
         "/api/v1/assets/8",
         "/api/v1/asset/8",
+        *["/api/v1/asset/9", "/api/v1/asset/10"] * 2,
         "/api/v1/asset/99",
         "/api/v1/asset/07",
         "/api/v1/asset/7/",
@@ -114,14 +116,19 @@ def requests(draw: st.DrawFn) -> bytes:
 
 class DifferentialTests(SynchronousTestCase):
     """
-    Two nodes that have the same objects; one of them has no short way.
+    Two nodes that have the same objects: two that are on the disk, one that is passed through, and one on its way, of
+    which some has come and no more will. One of the nodes has no short way.
     """
 
     def setUp(self) -> None:
-        self.nodes = [NodeInMemory(self, CONTENT, fast=fast) for fast in (True, False)]
+        self.nodes = [NodeInMemory(self, CONTENT, fast=fast, largest_cached=len(CONTENT)) for fast in (True, False)]
         self.etag = f'"{self.nodes[0].upstream.listing.object.content_hash}"'.encode("ascii")
         for node in self.nodes:
             node.list("8", b"")
+            node.list("9", CONTENT + b"x")
+            node.list("10", CONTENT[::-1], type="video/mp4")
+            node.upstream.nodes[0].faults.by_object["10"] = Fault(cut=Cut(len(CONTENT) // 2, Ending.STALL))
+            node.visit().send("/api/v1/asset/10")
             for object_id in "7", "8":
                 self.assertTrue(node.ask(f"/api/v1/asset/{object_id}").whole)
 

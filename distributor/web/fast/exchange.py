@@ -1,0 +1,129 @@
+"""
+Answers on the connection of a plain request: where they go, and one of any kind.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from twisted.internet.interfaces import IConsumer, IProducer, IPushProducer
+from zope.interface import implementer
+
+from distributor.delivery.direct import plain_connection, write_now
+from distributor.web.channel import Channel
+from distributor.web.fast.answer_head import head_fields, status_line
+from distributor.web.fast.head import PlainHead
+from distributor.web.headers import Headers
+
+
+def put(channel: Channel, data: bytes | memoryview, *, more: bool = False) -> None:
+    """
+    Write, without waiting for the reactor where that is possible.
+
+    @param more: what follows goes to the socket at once.
+    """
+    connection = plain_connection(channel.transport)
+    if connection is not None:
+        write_now(connection, data, more=more)
+    else:
+        channel.write(bytes(data))  # type: ignore[no-untyped-call]
+
+
+@implementer(IConsumer)
+class Outlet:
+    """
+    Where one answer goes: a consumer for what comes by and by.
+
+    @ivar sent: how many bytes of the body have gone.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.sent = 0
+
+    def count(self, length: int) -> None:
+        """
+        So many bytes of the body have gone past this.
+        """
+        self.sent += length
+
+    def abort(self) -> None:
+        """
+        Cut the connection: what was sent must not look whole.
+        """
+        self.channel.abort()
+
+    def write(self, data: bytes) -> None:
+        self.sent += len(data)
+        self.channel.write(data)  # type: ignore[no-untyped-call]
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        self.channel.registerProducer(cast(IPushProducer, producer), streaming)
+
+    def unregisterProducer(self) -> None:
+        self.channel.unregisterProducer()  # type: ignore[no-untyped-call]
+
+
+class PlainExchange(Outlet):
+    """
+    A plain request, and the answer to it. An L{Exchange<distributor.web.exchange.Exchange>}.
+
+    """
+
+    query = b""
+
+    def __init__(self, channel: Channel, plain: PlainHead, date: bytes) -> None:
+        """
+        @param date: what the answer's C{Date} is to be.
+        """
+        super().__init__(channel)
+        self._plain = plain
+        self._date = date
+        self._ended = False
+        self.method = plain.method
+        self.target = plain.target
+        self.peer = channel.peer
+        self.status = 0
+        self.headed = False
+
+    @property
+    def consumer(self) -> IConsumer:
+        """
+        What takes the body.
+        """
+        return self
+
+    @property
+    def last(self) -> bool:
+        """
+        Whether the connection ends with the answer.
+        """
+        return self._ended or self._plain.last
+
+    def field(self, name: str) -> str | None:
+        """
+        The value of a header field of the request.
+        """
+        return self._plain.fields.get(name)
+
+    def write_head(self, status: int, headers: Headers, *, more: bool) -> None:
+        """
+        Send the head of the answer.
+        """
+        self.status = status
+        self.headed = True
+        version = self._plain.version
+        fields = head_fields(version, headers, self._date, closes=self._plain.closes, ended=self._ended)
+        lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+        more = more and self.method != "HEAD"
+        put(self.channel, b"%b%b\r\n" % (status_line(version, status), lines), more=more)
+
+    def end_connection(self) -> None:
+        """
+        This is the last answer on its connection.
+        """
+        self._ended = True
+
+    def write(self, data: bytes) -> None:
+        if self.method != "HEAD":
+            super().write(data)
