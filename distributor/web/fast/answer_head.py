@@ -11,11 +11,9 @@ from twisted.web.http_headers import Headers as TwistedHeaders
 from distributor.web.exchange import phrase
 from distributor.web.headers import SERVER, Headers
 
-_SERVER = SERVER.encode("ascii")
-
 
 @lru_cache(maxsize=256)
-def _spelt(name: str) -> bytes:
+def spelt(name: str) -> bytes:
     """
     A field's name as Twisted writes it.
     """
@@ -25,6 +23,12 @@ def _spelt(name: str) -> bytes:
     return written
 
 
+# Most come again and again.
+@lru_cache(maxsize=1024)
+def _line(name: str, value: str) -> bytes:
+    return b"%b: %b\r\n" % (spelt(name), value.encode("ascii"))
+
+
 def status_line(version: bytes, status: int) -> bytes:
     """
     @param version: C{b"1.1"}, or what the client speaks.
@@ -32,9 +36,7 @@ def status_line(version: bytes, status: int) -> bytes:
     return b"HTTP/%b %d %b\r\n" % (version, status, phrase(status))
 
 
-def head_fields(
-    version: bytes, headers: Headers, date: bytes, *, closes: bool, ended: bool = False
-) -> list[tuple[bytes, bytes]]:
+def head_fields(version: bytes, headers: Headers, date: str, *, closes: bool, ended: bool = False) -> Headers:
     """
     The fields of an answer, in the order in which they come to be in the ordinary way.
 
@@ -42,10 +44,16 @@ def head_fields(
     @param closes: the client has said that this is its last request.
     @param ended: it is the last that is answered.
     """
-    says_so = closes and version == b"1.1"
-    fields = [(b"Connection", b"close")] if says_so else []
-    fields += ((b"Server", _SERVER), (b"Date", date))
-    if ended and not says_so:
-        fields.append((b"Connection", b"close"))
-    fields += [(_spelt(name), value.encode("ascii")) for name, value in headers]
-    return fields
+    server = (("Server", SERVER), ("Date", date))
+    if closes and version == b"1.1":
+        return (("Connection", "close"), *server, *headers)
+    if ended:
+        return (*server, ("Connection", "close"), *headers)
+    return (*server, *headers)
+
+
+def head(version: bytes, status: int, fields: Headers) -> bytes:
+    """
+    All of the head of an answer.
+    """
+    return b"".join((status_line(version, status), *[_line(name, value) for name, value in fields], b"\r\n"))

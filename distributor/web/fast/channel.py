@@ -146,7 +146,7 @@ class FastChannel(Channel):
         Answer what is no hit, or not simply one.
         """
         assert plain is not None
-        exchange = PlainExchange(self, plain, self.hits.date())
+        exchange = PlainExchange(self, plain, self.hits.date().decode("ascii"))
         answering = Deferred.fromCoroutine(self.hits.assets.respond(exchange, plain.object_id))
         answering.addErrback(self._failed)
         if answering.called:

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from distributor.delivery.direct import plain_connection, write_now
 from distributor.web.channel import Channel
-from distributor.web.fast.answer_head import head_fields, status_line
+from distributor.web.fast.answer_head import head, head_fields
 from distributor.web.fast.head import PlainHead
 from distributor.web.headers import Headers
 
@@ -72,7 +72,7 @@ class PlainExchange(Outlet):
 
     query = b""
 
-    def __init__(self, channel: Channel, plain: PlainHead, date: bytes) -> None:
+    def __init__(self, channel: Channel, plain: PlainHead, date: str) -> None:
         """
         @param date: what the answer's C{Date} is to be.
         """
@@ -114,9 +114,7 @@ class PlainExchange(Outlet):
         self.headed = True
         version = self._plain.version
         fields = head_fields(version, headers, self._date, closes=self._plain.closes, ended=self._ended)
-        lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-        more = more and self.method != "HEAD"
-        put(self.channel, b"%b%b\r\n" % (status_line(version, status), lines), more=more)
+        put(self.channel, head(version, status, fields), more=more and self.method != "HEAD")
 
     def end_connection(self) -> None:
         """

@@ -14,7 +14,7 @@ from distributor.transfer.media_type import media_type
 from distributor.web.answer import Facts, Selection, answer, heeds_range, select, select_ranges
 from distributor.web.asset_request import AssetRequest
 from distributor.web.conditions import EntityTags
-from distributor.web.fast.answer_head import head_fields, status_line
+from distributor.web.fast.answer_head import head_fields, spelt, status_line
 from distributor.web.fast.head import PlainHead
 from distributor.web.headers import entity_tag
 from distributor.web.multipart import body_length, content_range
@@ -28,7 +28,7 @@ _ASKING = {
 }
 
 #: What is not the same in all answers of one status, in the order in which it comes.
-_VARYING = (b"Date", b"Content-Length", b"Content-Range", b"X-Request-Id")
+_VARYING = ("Date", "Content-Length", "Content-Range", "X-Request-Id")
 
 
 # Not frozen, which takes twice as long to make: there is one for each range that is asked for.
@@ -141,13 +141,13 @@ class Prepared:
         assert decided.status == status, decided
         parts = [status_line(version, status)]
         varying = []
-        for field, fixed in head_fields(version, decided.headers, b"", closes=closes):
-            parts[-1] += field + b": "
+        for field, fixed in head_fields(version, decided.headers, "", closes=closes):
+            parts[-1] += spelt(field) + b": "
             if field in _VARYING:
                 varying.append(field)
                 parts.append(b"")
             else:
-                parts[-1] += fixed
+                parts[-1] += fixed.encode("ascii")
             parts[-1] += b"\r\n"
         expected = {200: _VARYING[:2] + _VARYING[3:], 206: _VARYING, 304: (_VARYING[0], _VARYING[3])}[status]
         assert tuple(varying) == expected, varying
