@@ -18,6 +18,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from distributor.sources.public import OnlyPublic
+from distributor.sources.spare import SpareFirst, Spares
 from distributor.sources.storage_node import Agents
 
 #: An idle connection is kept for less time than most servers keep theirs, so that few requests meet one that closes.
@@ -54,22 +55,29 @@ class Connections:
         @param allow_private: all nodes may be at addresses that are not for everybody to reach.
         """
         _keep_memory()
+        trusted = _Endpoints(reactor, timeout_s)
+        checked = trusted if allow_private else _Endpoints(OnlyPublic(reactor), timeout_s)
+        self._endpoints = (trusted,) if allow_private else (trusted, checked)
         self._pools: list[HTTPConnectionPool] = []
-        trusted = self._agent(reactor, timeout_s)
-        self.agents = Agents(trusted, trusted if allow_private else self._agent(OnlyPublic(reactor), timeout_s))
+        agents = {endpoints: self._agent(reactor, endpoints) for endpoints in self._endpoints}
+        self.agents = Agents(
+            agents[trusted], agents[checked], lambda url, is_trusted: (trusted if is_trusted else checked).prepare(url)
+        )
 
-    def _agent(self, reactor: Any, timeout_s: float) -> Agent:
+    def _agent(self, reactor: Any, endpoints: _Endpoints) -> Agent:
         pool = HTTPConnectionPool(reactor)
         pool.maxPersistentPerHost = _KEPT
         pool.cachedConnectionTimeout = _IDLE_S
         self._pools.append(pool)
-        made: Agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, timeout_s), pool)
+        made: Agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
         return made
 
     async def close(self) -> None:
         """
         End all that are kept for a next request.
         """
+        for endpoints in self._endpoints:
+            await endpoints.spares.close()
         for pool in self._pools:
             await pool.closeCachedConnections()
 
@@ -88,15 +96,28 @@ def _keep_memory() -> None:
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
     """
-    How the agent connects.
+    How an agent connects.
+
+    @ivar spares: the connections that are ready.
     """
 
     def __init__(self, reactor: Any, timeout_s: float) -> None:
         self._reactor = reactor
         self._timeout_s = timeout_s
         self._tls = BrowserLikePolicyForHTTPS()
+        self.spares = Spares(reactor)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        return SpareFirst(self.spares, _server(uri), self._fresh(uri))
+
+    def prepare(self, url: bytes) -> None:
+        """
+        Have a connection ready.
+        """
+        uri = URI.fromBytes(url)
+        self.spares.prepare(_server(uri), self._fresh(uri))
+
+    def _fresh(self, uri: URI) -> IStreamClientEndpoint:
         endpoint: IStreamClientEndpoint = _Endpoint(self._to(uri.host.decode("ascii"), uri.port))
         if uri.scheme == b"https":
             return _Abrupt(wrapClientTLS(self._tls.creatorForNetloc(uri.host, uri.port), endpoint))
@@ -109,6 +130,10 @@ class _Endpoints:
         if isIPv6Address(host):
             return TCP6ClientEndpoint(self._reactor, host, port, timeout=self._timeout_s)
         return HostnameEndpoint(self._reactor, host, port, timeout=self._timeout_s)
+
+
+def _server(uri: URI) -> tuple[bytes, bytes, int]:
+    return uri.scheme, uri.host, uri.port
 
 
 @implementer(IStreamClientEndpoint)

@@ -5,6 +5,7 @@ The HTTP client of storage nodes: asks for a run of bytes, and checks the answer
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from attrs import frozen
@@ -35,10 +36,13 @@ class Agents:
 
     @ivar trusted: to storage nodes that the operator named.
     @ivar checked: to all others; connects to no address that is not for everybody to reach.
+    @ivar prepare: has a connection ready for a few seconds, to the server of a URL; and by which of the two it is to be
+        used: whether that is C{trusted}.
     """
 
     trusted: IAgent
     checked: IAgent
+    prepare: Callable[[bytes, bool], None] = lambda url, trusted: None
 
 
 class StorageNodes:
@@ -105,6 +109,16 @@ class StorageNodes:
         """
         self._spare += 1
         self.leave_place()
+
+    def prepare(self, node: StorageNode) -> None:
+        """
+        C{node} may soon be asked for something else as well: have a connection ready, unless no more requests could be
+        made anyway.
+        """
+        if self._places.tokens:
+            with suppress(BadEndpoint):
+                url = base_url(node.endpoint, trusted=node.trusted)
+                self._agents.prepare(url.encode("ascii"), node.trusted)
 
     def race(
         self,

@@ -38,6 +38,9 @@ _CRAWL_AFTER_S = 5.0
 #: A node is given up for another one that lately gave this many times as much.
 _CRAWL_FACTOR = 10
 
+#: Of objects larger than this, in bytes, a reader may want another part than the one that comes.
+_SEEKABLE = 1024 * 1024
+
 #: Between two rounds of storage nodes, in seconds; doubled each time up to the second.
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 15.0
@@ -284,6 +287,8 @@ class Fetch:
                     if segment.node == node and segment.waited:
                         self._crawled.add(node)
                         self._drop(segment, SourceError(f"crawls at {rate:.0f} bytes/s"))
+        for node in dict.fromkeys(segment.node for segment in self.segments.values() if segment.rate is not None):
+            self._expect_seeks(node)
         self.plan_soon()
         if self.segments:
             self._next_tick = self._clock.callLater(_TICK_S, self._tick)
@@ -301,6 +306,7 @@ class Fetch:
 
     def segment_answered(self, segment: Segment, body: Body) -> None:
         self._sink.answered(body.type)
+        self._expect_seeks(segment.node)
         if body.start == segment.wanted.start and body.stop == segment.wanted.stop:
             return
         self._standings.remember_ignoring_ranges(segment.node)
@@ -321,6 +327,10 @@ class Fetch:
                 other.stop()
         base.extend()
         self.plan_soon()
+
+    def _expect_seeks(self, node: StorageNode) -> None:
+        if self._object.size > _SEEKABLE and not self._standings.ignores_ranges(node):
+            self._nodes.prepare(node)
 
     def _drop(self, segment: Segment, error: SourceError) -> None:
         segment.stop()

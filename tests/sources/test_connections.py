@@ -17,16 +17,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions, KeyPair
+from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import URI, ResponseNeverReceived, readBody
-from twisted.web.http import Request
+from twisted.web.http import HTTPChannel, Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from distributor.sources import Connections
-from distributor.sources.connections import _Endpoints
+from distributor.sources.connections import _Endpoints, _server
 from distributor.sources.public import NotPublic
 
 
@@ -198,6 +199,34 @@ class AgentTests(TestCase):
         response = await connections.agents.checked.request(b"GET", b"http://127.0.0.1:%d/" % port)
         self.assertEqual(await readBody(response), b"x")
 
+    async def test_ready(self) -> None:
+        """
+        A request goes out on a connection that has been made for it before, with TLS as without; those that have not
+        been used end in the end.
+        """
+        made: list[Protocol] = []
+
+        class Channel(HTTPChannel):
+            def connectionMade(self) -> None:
+                made.append(self)
+                super().connectionMade()
+                if len(made) == 2:
+                    ready.callback(None)
+
+        site = Site(self.peer)
+        site.protocol = Channel  # type: ignore[assignment]
+        listening = self.reactor.listenTCP(0, site, interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        url = b"http://127.0.0.1:%d" % listening.getHost().port
+        ready: Deferred[None] = Deferred()
+        self.connections.agents.prepare(url, True)
+        await ready
+        # Both ends of each have been made by now, but this one may not know it yet.
+        await deferLater(self.reactor, 0)
+        response = await self.agent.request(b"GET", url)
+        self.assertEqual(await readBody(response), b"x")
+        self.assertEqual(len(made), 2)
+
     async def test_redirects_are_not_followed(self) -> None:
         """
         A storage node that sends us elsewhere has given no answer that is of use, and elsewhere nothing is asked for.
@@ -271,5 +300,11 @@ class AgentTests(TestCase):
         uri = URI.fromBytes(b"https://127.0.0.1:%d/" % port.getHost().port)
         protocol = await endpoints.endpointForURI(uri).connect(Factory.forProtocol(Losing))
         await protocol.lost  # type: ignore[attr-defined]
+        # The same of one that was made before it was needed.
+        endpoints.prepare(uri.toBytes())
+        while (spare := endpoints.spares.take(_server(uri), Factory.forProtocol(Losing))) is None:
+            await deferLater(self.reactor, 0)
+        await spare.lost  # type: ignore[attr-defined]
+        await endpoints.spares.close()
 
     test_tls_is_given_up_at_once.timeout = 10  # type: ignore[attr-defined]

@@ -100,6 +100,7 @@ class ArrivingNodes(StorageNodes):
     The client of storage nodes as it is, but that requests go nowhere.
 
     @ivar answers: of every request, in order.
+    @ivar prepared: the URLs for which a connection was to be ready, and whether the operator named them.
     @ivar taken: how many places are taken.
     @ivar reported: the evidence against them.
     """
@@ -107,7 +108,8 @@ class ArrivingNodes(StorageNodes):
     def __init__(self, clock: Clock, content: bytes, timeout_s: float, at_once: int = 100) -> None:
         nowhere = RequestTraversalAgent(Resource())
         self.reported: list[Fault] = []
-        agents = Agents(nowhere, nowhere)
+        self.prepared: list[tuple[bytes, bool]] = []
+        agents = Agents(nowhere, nowhere, lambda *prepared: self.prepared.append(prepared))
         super().__init__(agents, clock, "distributor/test", timeout_s, at_once, self.reported.append)
         self._content = content
         self.answers: list[Answer] = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from distributor.transfer.extents import Extents
 from distributor.transfer.plan import LONGEST_PAUSE_S, Reading
-from tests.transfer.arriving import Answer
+from tests.transfer.arriving import Answer, ArrivingNodes
 from tests.transfer.fetching import CONTENT, SIZE, TIMEOUT_S, A, B, FetchCase
 
 
@@ -212,6 +212,40 @@ class PauseTests(FetchCase):
         self.fetch.release()
         self.last.give_all()
         self.assertEqual(len(self.nodes.asked), 1)
+
+
+class SeekTests(FetchCase):
+    """
+    Connections for seeks that may come.
+    """
+
+    def test_prepared(self) -> None:
+        """
+        As long as a storage node brings something, a connection to it is to be ready.
+        """
+        self.begin()
+        self.assertEqual(self.nodes.prepared, [])
+        self.last.accept()
+        self.assertEqual(self.nodes.prepared, [(b"http://a.example", False)])
+        self.trickle(self.last, 3)
+        self.assertGreaterEqual(len(self.nodes.prepared), 3)
+        self.last.give_all()
+        before = len(self.nodes.prepared)
+        self.clock.advance(100)
+        self.assertEqual(len(self.nodes.prepared), before)
+
+    def test_no_use(self) -> None:
+        """
+        Not to one that ignores ranges, nor where no more requests could be made.
+        """
+        full = ArrivingNodes(self.clock, CONTENT, TIMEOUT_S, at_once=1)
+        ignoring = ArrivingNodes(self.clock, CONTENT, TIMEOUT_S)
+        ignoring.standings.remember_ignoring_ranges(A)
+        for self.nodes in (full, ignoring):
+            self.begin()
+            self.last.accept()
+            self.fetch.stop()
+            self.assertEqual(self.nodes.prepared, [])
 
 
 class IgnoredRangeTests(FetchCase):
