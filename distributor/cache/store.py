@@ -371,6 +371,13 @@ class Store:
 
     # Filling.
 
+    def has_room_for_new(self, object: DataObject) -> bool:
+        """
+        Whether there is nothing yet of an object, and nothing has to go for it: L{allocate} has only to make a file.
+        """
+        there = object.id in self._inventory.items or object.id in self._allocator
+        return self._survey.complete and not there and object.size <= self._inventory.room
+
     async def allocate(self, object: DataObject) -> Allocation:
         """
         Reserve the space of a whole object and open its file: one to go on with, where there is such, or a fresh one.

@@ -20,6 +20,9 @@ from distributor.delivery.direct import QUOTA, drained, hold, release
 from distributor.delivery.page_cache import ColdRead, probe
 from distributor.model import LARGEST_STEP, DiskFailed, InThread, IReader
 
+#: What a reader is sent in its first turn, in bytes: of many who have waited for the same, all are to begin soon.
+FIRST = 16 * 1024
+
 #: What L{ConnectionError} leaves out of the ways in which a connection can fail.
 _NETWORK = frozenset((errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN))
 
@@ -215,7 +218,8 @@ class SendfilePump(Pump):
         self._sent = sent
         self._producing = False
         self._asked = False
-        self._in_turn = 0
+        # How much more may be sent in this turn.
+        self._left = min(FIRST, self.quota)
         self._stale = False
 
     def _register(self) -> None:
@@ -247,7 +251,7 @@ class SendfilePump(Pump):
 
     def resumeProducing(self) -> None:
         if self._asked:
-            self._in_turn = 0
+            self._left = self.quota
             # The cache may have lost meanwhile what it had.
             self._stale = True
             self._go_on()
@@ -261,7 +265,7 @@ class SendfilePump(Pump):
         if self._stale or self.offset == self._warm_stop:
             self._probe(length)
         try:
-            sent = os.sendfile(self._socket, self._reader.fd, self.offset, length)
+            sent = os.sendfile(self._socket, self._reader.fd, self.offset, min(length, self._left))
         except BlockingIOError:
             self._transport.startWriting()
             return False
@@ -269,8 +273,8 @@ class SendfilePump(Pump):
             raise OSError(f"file ends at {self.offset}, before {self._stop}")
         self.offset += sent
         self._sent(sent)
-        self._in_turn += sent
-        if self._in_turn < self.quota:
+        self._left -= sent
+        if self._left:
             return True
         self._transport.startWriting()
         return False

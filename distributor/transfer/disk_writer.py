@@ -45,14 +45,30 @@ class Filler:
     @ivar differences: where another copy has turned out to differ from what was in the file before.
     """
 
-    def __init__(self, fd: int, size: int, hasher: Hasher) -> None:
-        self._fd = fd
+    def __init__(self, fd: int | None, size: int, hasher: Hasher) -> None:
+        """
+        @param fd: of the file; L{None} where that is still to be made. See L{DiskWriter.open}.
+        """
+        self._fd = -1 if fd is None else fd
         self._hasher = hasher
         self._hashed = 0
         self._head_length = min(SNIFFED, size)
         self._comparing = False
         self.head: bytes | None = None if size else b""
         self.differences = Extents()
+
+    @property
+    def opened(self) -> bool:
+        """
+        Whether there is a file.
+        """
+        return self._fd >= 0
+
+    def open(self, fd: int) -> None:
+        """
+        There is one now.
+        """
+        self._fd = fd
 
     def fill(self, chunks: Sequence[Chunk], prefix: int) -> int:
         """
@@ -198,6 +214,13 @@ class DiskWriter:
         self.queued = 0
         self.hashed = 0
 
+    def open(self, fd: int) -> None:
+        """
+        There is a file now: what has come is written.
+        """
+        self._filler.open(fd)
+        self._consider()
+
     def write(self, offset: int, data: bytes) -> None:
         """
         Take C{data}, which is not to change.
@@ -220,7 +243,7 @@ class DiskWriter:
         """
         Start a job if there is enough to write, or soon.
         """
-        if self._busy or self._closed or not self._queue:
+        if self._busy or self._closed or not self._queue or not self._filler.opened:
             return
         if self._waiting >= ENOUGH:
             self._start()

@@ -7,10 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from distributor.cache import Allocation, Store
 from distributor.model import (
@@ -31,10 +30,7 @@ from distributor.transfer.filling import Filling
 from distributor.transfer.plan import Reading
 from distributor.transfer.progress import Progress
 from distributor.transfer.reader import DownloadReader, Waiters
-
-#: How far the index may be behind the file, so that a node which was killed fetches little again.
-RECORD_EVERY_BYTES = 64 * 1024 * 1024
-RECORD_EVERY_S = 5.0
+from distributor.transfer.records import Records
 
 
 class State(Enum):
@@ -86,10 +82,7 @@ class Download:
         self._waiters = Waiters(clock, self._ready, lambda reader: reader.error or self.error)
         self._readers: dict[DownloadReader, None] = {}
         self._readers_at_the_end = 0
-        self._recording = DeferredLock()
-        self._recorded_bytes = 0
-        self._recorded_at = clock.seconds()
-        self._next_record: IDelayedCall | None = None
+        self._records: Records | None = None
         self.size = listing.object.size
         self.error: DistributorError | None = None
 
@@ -103,7 +96,9 @@ class Download:
         """
         What is in the file.
         """
-        return self._filling.extents if self._filling is not None else Extents()
+        if self._filling is not None:
+            return self._filling.extents
+        return Extents(self._allocation.extents) if self._allocation is not None else Extents()
 
     @property
     def cache_state(self) -> CacheState:
@@ -159,17 +154,18 @@ class Download:
             ranges = (ByteRange(0, self.size),) if self.size else ()
         reader = DownloadReader(self, ranges)
         self._readers[reader] = None
-        self._place(reader)
+        if self._allocation is not None:
+            reader.attach(self._allocation.file)
+        if self._filling is not None:
+            self._welcome(reader, self._filling)
         return reader
 
-    def _place(self, reader: DownloadReader) -> None:
+    def _welcome(self, reader: DownloadReader, filling: Filling) -> None:
         """
-        Give a reader the file, and see to what it wants, as soon as there is one.
+        See to what a reader wants.
         """
-        if self._allocation is not None and self._filling is not None:
-            reader.attach(self._allocation.file)
-            reader.external = self._state is State.FILLING and self._filling.begins_with_a_seek(reader.offset)
-            self._filling.readers_changed()
+        reader.external = self._state is State.FILLING and filling.begins_with_a_seek(reader.offset)
+        filling.readers_changed()
 
     def reader_left(self, reader: DownloadReader) -> None:
         """
@@ -218,6 +214,9 @@ class Download:
         """
         allocation = None
         if self.error is None:
+            if self.size and self._store.has_room_for_new(self.object):
+                # The network need not wait until a disk has made a file.
+                self._fill(Extents(), None)
             try:
                 allocation = await self._store.allocate(self.object)
             except (NoRoom, DiskFailed) as error:
@@ -227,8 +226,8 @@ class Download:
         try:
             await self._filled
         except DistributorError as error:
+            await self._settle()
             if allocation is not None:
-                await self._settle()
                 await self._leave(allocation, error)
         else:
             assert allocation is not None
@@ -236,11 +235,26 @@ class Download:
             await self._keep(allocation)
 
     def _begin(self, allocation: Allocation) -> None:
+        """
+        There is a file.
+        """
         self._allocation = allocation
-        self._recorded_bytes = sum(stop - start for start, stop in allocation.extents)
+        self._records = Records(
+            allocation, self._clock, lambda: self.extents, lambda: len(self._readers), self.progressed, self._fail
+        )
+        for reader in self._readers:
+            reader.attach(allocation.file)
+        if self._filling is not None:
+            self._filling.open(allocation.fd)
+        elif self._state is State.QUEUED:
+            self._fill(Extents(allocation.extents), allocation.fd)
+
+    def _fill(self, there: Extents, fd: int | None) -> None:
+        self._state = State.FILLING
         self._filling = Filling(
             self.listing,
-            allocation,
+            there,
+            fd,
             self._nodes,
             self._clock,
             self._in_thread,
@@ -248,22 +262,18 @@ class Download:
             self._patience_s,
             self,
         )
-        if self._state is State.QUEUED:
-            self._state = State.FILLING
-            for reader in self._readers:
-                self._place(reader)
-            self._filling.start()
+        for reader in self._readers:
+            self._welcome(reader, self._filling)
+        self._filling.start()
 
     async def _settle(self) -> None:
         """
         Wait until nothing uses the file any more but readers.
         """
-        assert self._filling is not None
-        if self._next_record is not None:
-            self._next_record.cancel()
-            self._next_record = None
-        await self._filling.close()
-        await self._recording.acquire()
+        if self._filling is not None:
+            await self._filling.close()
+        if self._records is not None:
+            await self._records.close()
 
     async def _keep(self, allocation: Allocation) -> None:
         try:
@@ -331,7 +341,8 @@ class Download:
         More is in the file, or more is known of it.
         """
         if self._state is State.FILLING:
-            self._record()
+            if self._records is not None and self._filling is not None and not self._filling.replacing:
+                self._records.progressed()
             self._waiters.wake()
 
     def verified(self, differences: Extents) -> None:
@@ -354,39 +365,3 @@ class Download:
         The object cannot be had.
         """
         self._fail(error)
-
-    def _record(self) -> None:
-        """
-        Keep the books: how much is in the file; and, now and then, what.
-        """
-        assert self._allocation is not None and self._filling is not None
-        if self._filling.replacing:
-            return
-        present = len(self.extents)
-        self._allocation.grew(present)
-        now = self._clock.seconds()
-        grown = present - self._recorded_bytes
-        due = grown >= RECORD_EVERY_BYTES or (grown and now - self._recorded_at >= RECORD_EVERY_S)
-        if due and not self._recording.locked:
-            self._recorded_bytes = present
-            self._recorded_at = now
-            recorded = self._recording.run(
-                Deferred.fromCoroutine, self._allocation.record(self.extents.runs, len(self._readers))
-            )
-            recorded.addErrback(self._not_recorded)
-        elif grown and self._next_record is None:
-            # It may be long before more comes.
-            self._next_record = self._clock.callLater(RECORD_EVERY_S, self._record_now)
-
-    def _record_now(self) -> None:
-        self._next_record = None
-        if self._state is State.FILLING:
-            self._record()
-
-    def _not_recorded(self, failure: Failure) -> None:
-        error = failure.value
-        if isinstance(error, DiskFailed):
-            # What has not reached the disk once is not going to be kept.
-            self._fail(error)
-        else:
-            self._log.failure("recording the extents of object {id}", failure, id=self.object.id)

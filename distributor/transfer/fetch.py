@@ -124,6 +124,14 @@ class Fetch:
         if self._next_plan is None and not self._waits() and not self._over:
             self._next_plan = self._clock.callLater(0, self._act)
 
+    def plan_now(self) -> None:
+        """
+        The same, without waiting for others: the first request need not wait for all that happens in a turn.
+        """
+        if self._next_plan is not None:
+            self._next_plan.cancel()
+            self._act()
+
     def hold(self) -> None:
         """
         Let nothing come for now: more waits for the disk than should.

@@ -11,7 +11,6 @@ from typing import Protocol as TypingProtocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from distributor.cache import Allocation
 from distributor.model import (
     ContentMismatch,
     DiskFailed,
@@ -78,7 +77,8 @@ class Filling:
     def __init__(
         self,
         listing: Listing,
-        allocation: Allocation,
+        there: Extents,
+        fd: int | None,
         nodes: StorageNodes,
         clock: IReactorTime,
         in_thread: InThread,
@@ -87,6 +87,8 @@ class Filling:
         owner: Owner,
     ) -> None:
         """
+        @param there: what is in the file already.
+        @param fd: of the file; L{None}, where L{open} will tell.
         @param make_space: frees so many bytes of a full disk, if it can.
         @param patience_s: for how long storage nodes are tried again in the middle of an object.
         """
@@ -99,9 +101,8 @@ class Filling:
         self._over = False
         self._source_type: str | None = None
         self._next_read_back: IDelayedCall | None = None
-        there = Extents(allocation.extents)
         self._copies = Copies(listing.storage_nodes, inherited=bool(there.runs))
-        self._filler = Filler(allocation.fd, self._object.size, self._object.content_hash.hasher())
+        self._filler = Filler(fd, self._object.size, self._object.content_hash.hasher())
         self._writer = DiskWriter(
             self._filler, there, clock, in_thread, self._progressed, self._disk_failed, make_space
         )
@@ -114,6 +115,14 @@ class Filling:
         Begin: with what is there already, if anything.
         """
         self._progressed()
+        if not self._over:
+            self._fetch.plan_now()
+
+    def open(self, fd: int) -> None:
+        """
+        There is a file now, with nothing in it.
+        """
+        self._writer.open(fd)
 
     async def close(self) -> None:
         """

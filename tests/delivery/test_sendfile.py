@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from distributor.delivery.pump import SendfilePump
+from distributor.delivery.pump import FIRST, SendfilePump
 from distributor.model import DiskFailed, InThread
 from tests.delivery.readers import ScriptedReader, payload
 from tests.delivery.sockets import Line, Turns
@@ -158,6 +158,17 @@ class SendfilePumpTests(SendfileCase):
         self.assert_given_back()
         self.line.take_until(lambda: len(self.line.received) == 4995)
         self.assertTrue(self.line.received == CONTENT[5:5000])
+
+    def test_first_turn(self) -> None:
+        """
+        The first turn of a reader is a short one, for the sake of others who have waited for the same; then it has all
+        that its socket takes.
+        """
+        _, done = self.pump(0, 100_000)
+        self.assertEqual(self.sent, [FIRST])
+        self.line.take_until(lambda: len(self.line.received) == 100_000)
+        self.assertTrue(self.line.received == CONTENT[:100_000])
+        self.successResultOf(done)
 
     def test_one_packet(self) -> None:
         """

@@ -177,6 +177,32 @@ class DiskWriterTests(SynchronousTestCase):
         self.writer.write(offset, data)
         self.clock.advance(0)
 
+    def test_before_there_is_a_file(self) -> None:
+        """
+        What comes before there is a file waits, counted, and is written then; or forgotten, if that is the end.
+        """
+        for ends in (False, True):
+            writer = DiskWriter(
+                Filler(None, len(PAYLOAD), sha256()),
+                Extents(),
+                self.clock,
+                self.jobs,
+                lambda: None,
+                self.failures.append,
+                self.make_space,
+            )
+            writer.write(0, PAYLOAD[:1000])
+            self.clock.advance(1)
+            self.assertEqual((self.jobs.waiting, writer.queued), ([], 1000))
+            if ends:
+                self.successResultOf(writer.close())
+            writer.open(self.fd)
+            self.clock.advance(1)
+            self.assertEqual(len(self.jobs.waiting), 0 if ends else 1)
+            if not ends:
+                self.jobs.run()
+                self.assertEqual((writer.extents.runs, writer.hashed), (((0, 1000),), 1000))
+
     def test_one_job_takes_what_comes_in_one_turn(self) -> None:
         """
         What comes in one turn of the reactor goes into one job.

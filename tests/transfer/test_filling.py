@@ -16,8 +16,8 @@ from distributor.cache import Allocation
 from distributor.model import ByteRange, DataObject, FaultKind, Listing, StorageNode
 from distributor.observe import Sparse
 from distributor.transfer import Download, DownloadReader
-from distributor.transfer.download import RECORD_EVERY_S
 from distributor.transfer.filling import HIGH_WATER, LOW_WATER
+from distributor.transfer.records import RECORD_EVERY_S
 from tests.cache.stores import Jobs, all_rows, hash_of
 from tests.stored import in_thread, started_store
 from tests.transfer.arriving import Answer, ArrivingNodes
