@@ -190,7 +190,7 @@ KEYS = (
     Setting(
         "limits.maxConcurrentOutboundConnections",
         integer(1),
-        "How many connections to storage nodes may be open at once.",
+        "How many requests to storage nodes may be under way; idle connections are kept beside them.",
         300,
     ),
     Setting(

@@ -11,7 +11,7 @@ from typing import cast
 from twisted.internet.interfaces import IConsumer, IPushProducer
 
 from distributor.delivery.direct import plain_connection
-from distributor.delivery.pump import Pump, ReadingPump, SendfilePump
+from distributor.delivery.pump import FIRST, Pump, ReadingPump, SendfilePump
 from distributor.model import ByteRange, DiskFailed, DistributorError, InThread, IReader, NoRoom
 from distributor.transfer import Passage
 
@@ -95,12 +95,15 @@ def new_pump(
     reader: IReader,
     wanted: ByteRange,
     in_thread: InThread,
+    first: int = FIRST,
 ) -> Pump:
     """
     What sends a run of bytes of a file, by whichever way there is. See L{deliver}.
+
+    @param first: how many bytes may go out at once, before others have their turn.
     """
     connection = plain_connection(getattr(channel, "transport", None))
     if channel is None or connection is None:
         return ReadingPump(reader, wanted.start, wanted.stop, in_thread, consumer)
     producer = cast(IPushProducer, channel)
-    return SendfilePump(reader, wanted.start, wanted.stop, in_thread, producer, connection, count)
+    return SendfilePump(reader, wanted.start, wanted.stop, in_thread, producer, connection, count, first)

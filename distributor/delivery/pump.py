@@ -20,7 +20,7 @@ from distributor.delivery.direct import QUOTA, drained, hold, release
 from distributor.delivery.page_cache import ColdRead, probe
 from distributor.model import LARGEST_STEP, DiskFailed, InThread, IReader
 
-#: What a reader is sent in its first turn, in bytes: of many who have waited for the same, all are to begin soon.
+#: What a reader who has waited is sent at once, in bytes: of many who waited for the same, all are to begin soon.
 FIRST = 16 * 1024
 
 #: What L{ConnectionError} leaves out of the ways in which a connection can fail.
@@ -206,10 +206,12 @@ class SendfilePump(Pump):
         channel: IPushProducer,
         transport: Connection,
         sent: Callable[[int], None],
+        first: int = FIRST,
     ) -> None:
         """
         @param channel: the producer of C{transport} before and after.
         @param sent: is told how many bytes went out.
+        @param first: how many may go out at once, before the others have their turn.
         """
         super().__init__(reader, start, stop, in_thread)
         self._channel = channel
@@ -219,13 +221,14 @@ class SendfilePump(Pump):
         self._producing = False
         self._asked = False
         # How much more may be sent in this turn.
-        self._left = min(FIRST, self.quota)
+        self._left = min(first, self.quota)
         self._stale = False
 
     def _register(self) -> None:
         if self._transport.connected:
             if drained(self._transport):
-                self._go_on()
+                if self._left:
+                    self._go_on()
             else:
                 # For the head of the answer, most likely.
                 hold(self._transport)
@@ -246,8 +249,11 @@ class SendfilePump(Pump):
 
     def _wait_for(self, pending: Deferred[None], warm_stop: int) -> None:
         super()._wait_for(pending, warm_stop)
-        if self._pending is not None and self._transport.connected:
-            release(self._transport)
+        if self._pending is not None:
+            # It goes on in another turn.
+            self._left = self.quota
+            if self._transport.connected:
+                release(self._transport)
 
     def resumeProducing(self) -> None:
         if self._asked:

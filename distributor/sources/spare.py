@@ -4,10 +4,11 @@ Connections that are made before they are needed, so that whoever seeks does not
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from enum import Enum
+from typing import Any, cast
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
     IProtocol,
@@ -17,6 +18,8 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web.client import RequestTransmissionFailed, ResponseNeverReceived
+from twisted.web.iweb import IClientRequest, IResponse
 from zope.interface import implementer
 
 #: For each server: a player asks for the end of a film, where its index is, and for a place in it.
@@ -171,6 +174,44 @@ class Spares:
             await ended
 
 
+class Ready:
+    """
+    What a request is made on, where the connection was made before it. Its server may just be giving it up: then the
+    request, which is for reading alone, is made once more on a fresh one, as L{HTTPConnectionPool
+    <twisted.web.client.HTTPConnectionPool>} does for connections that it has kept.
+    """
+
+    def __init__(self, user: IProtocol, fresh: Callable[[], Deferred[IProtocol]]) -> None:
+        """
+        @param user: of the connection that is ready.
+        @param fresh: makes another one.
+        """
+        self._user = user
+        self._fresh = fresh
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._user, name)
+
+    def request(self, request: IClientRequest) -> Deferred[IResponse]:
+        """
+        Fires with the answer to C{request}.
+        """
+        return Deferred.fromCoroutine(self._request(request))
+
+    async def _request(self, request: IClientRequest) -> IResponse:
+        try:
+            return await _made_on(self._user, request)
+        except (RequestTransmissionFailed, ResponseNeverReceived) as error:
+            if any(reason.check(CancelledError) for reason in error.reasons):
+                raise
+        return await _made_on(await self._fresh(), request)
+
+
+def _made_on(user: IProtocol, request: IClientRequest) -> Deferred[IResponse]:
+    answered: Deferred[IResponse] = user.request(request)  # type: ignore[attr-defined]
+    return answered
+
+
 @implementer(IStreamClientEndpoint)
 class SpareFirst:
     """
@@ -183,5 +224,7 @@ class SpareFirst:
         self._endpoint = endpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        ready = self._spares.take(self._server, protocolFactory)
-        return succeed(ready) if ready is not None else self._endpoint.connect(protocolFactory)
+        user = self._spares.take(self._server, protocolFactory)
+        if user is None:
+            return self._endpoint.connect(protocolFactory)
+        return succeed(cast(IProtocol, Ready(user, lambda: self._endpoint.connect(protocolFactory))))

@@ -296,6 +296,10 @@ class DiskWriter:
             self._filler.start_over(hasher)
 
     def _wrote(self, hashed: int, extents: Extents) -> None:
+        if self._next_hasher is None:
+            # Who waits for the last job goes on with what it has done.
+            self.extents = extents
+            self.hashed = hashed
         self._job_ended()
         if self._next_hasher is not None:
             # What has just been written is of the copy before.
@@ -303,8 +307,6 @@ class DiskWriter:
             self._next_hasher = None
             self._consider()
             return
-        self.extents = extents
-        self.hashed = hashed
         if not self._closed:
             # The next job runs in its thread while the reactor tells the readers of this one.
             self._consider()

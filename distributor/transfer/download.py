@@ -214,13 +214,16 @@ class Download:
         """
         allocation = None
         if self.error is None:
-            if self.size and self._store.has_room_for_new(self.object):
-                # The network need not wait until a disk has made a file.
-                self._fill(Extents(), None)
             try:
+                if self.size and self._store.has_room_for_new(self.object):
+                    # The network need not wait until a disk has made a file.
+                    self._fill(Extents(), None)
                 allocation = await self._store.allocate(self.object)
             except (NoRoom, DiskFailed) as error:
                 self._fail(error)
+            except BaseException:
+                await self._settle()
+                raise
             else:
                 self._begin(allocation)
         try:

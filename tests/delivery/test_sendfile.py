@@ -77,12 +77,13 @@ class SendfileCase(SynchronousTestCase):
         stop: int = len(CONTENT),
         in_thread: InThread = in_thread,
         reader: ScriptedReader | None = None,
+        first: int = FIRST,
     ) -> tuple[SendfilePump, Deferred[None]]:
         """
         One that runs.
         """
         running = SendfilePump(
-            reader or self.reader, start, stop, in_thread, self.channel, self.transport, self.sent.append
+            reader or self.reader, start, stop, in_thread, self.channel, self.transport, self.sent.append, first
         )
         return running, running.run()
 
@@ -161,13 +162,28 @@ class SendfilePumpTests(SendfileCase):
 
     def test_first_turn(self) -> None:
         """
-        The first turn of a reader is a short one, for the sake of others who have waited for the same; then it has all
-        that its socket takes.
+        What goes out at once is little, for the sake of others who have waited for the same, or nothing where some has
+        gone out before; in its next turn a reader has all that its socket takes.
         """
+        for first, sent in ((FIRST, [FIRST]), (0, [])):
+            del self.sent[:]
+            _, done = self.pump(0, 100_000, first=first)
+            self.assertEqual(self.sent, sent)
+            self.line.take_until(lambda done=done: done.called)  # type: ignore[misc]
+            self.successResultOf(done)
+        self.line.take_until(lambda: len(self.line.received) == 200_000)
+        self.assertTrue(self.line.received == CONTENT[:100_000] * 2)
+
+    def test_first_bytes_that_arrive_late(self) -> None:
+        """
+        Nor is it held to that little once it has waited for bytes to come.
+        """
+        self.reader.arrive(FIRST - 10)
         _, done = self.pump(0, 100_000)
-        self.assertEqual(self.sent, [FIRST])
-        self.line.take_until(lambda: len(self.line.received) == 100_000)
-        self.assertTrue(self.line.received == CONTENT[:100_000])
+        self.reader.arrive(100_000)
+        self.assertEqual(self.sent[0], FIRST - 10)
+        self.assertGreater(self.sent[1], 10)
+        self.line.take_until(lambda: done.called)
         self.successResultOf(done)
 
     def test_one_packet(self) -> None:

@@ -201,10 +201,11 @@ class AgentTests(TestCase):
 
     async def test_ready(self) -> None:
         """
-        A request goes out on a connection that has been made for it before, with TLS as without; those that have not
-        been used end in the end.
+        A request goes out on a connection that has been made for it before; where that turns out to be gone, on a fresh
+        one. Those that nobody has used end in the end.
         """
         made: list[Protocol] = []
+        gone: list[Protocol] = []
 
         class Channel(HTTPChannel):
             def connectionMade(self) -> None:
@@ -212,6 +213,12 @@ class AgentTests(TestCase):
                 super().connectionMade()
                 if len(made) == 2:
                     ready.callback(None)
+
+            def dataReceived(self, data: bytes) -> None:
+                if self in gone:
+                    self.transport.abortConnection()  # type: ignore[union-attr]
+                else:
+                    super().dataReceived(data)
 
         site = Site(self.peer)
         site.protocol = Channel  # type: ignore[assignment]
@@ -226,6 +233,10 @@ class AgentTests(TestCase):
         response = await self.agent.request(b"GET", url)
         self.assertEqual(await readBody(response), b"x")
         self.assertEqual(len(made), 2)
+        gone += made
+        response = await self.agent.request(b"GET", url)
+        self.assertEqual(await readBody(response), b"x")
+        self.assertEqual(len(made), 3)
 
     async def test_redirects_are_not_followed(self) -> None:
         """

@@ -4,7 +4,7 @@ Tests for L{distributor.sources.spare}.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionRefusedError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from zope.interface import implementer
 
 from distributor.sources.spare import SpareFirst, Spares
@@ -228,5 +229,81 @@ class SparesTests(SynchronousTestCase):
         self.assertIsInstance(self.successResultOf(connecting), User)
         [first, _] = self.prepare()
         taken = self.successResultOf(endpoint.connect(self.factory))
-        self.assertTrue(isinstance(taken, User) and taken.transport is first)
+        self.assertIs(taken.transport, first)  # type: ignore[attr-defined]
         self.assertEqual(self.endpoint.count, 3)
+
+
+class Asked(User):
+    """
+    One that requests are made on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[object] = []
+        self.answered: Deferred[object] = Deferred()
+
+    def request(self, request: object) -> Deferred[object]:
+        """
+        What L{HTTP11ClientProtocol<twisted.web._newclient.HTTP11ClientProtocol>} has.
+        """
+        self.requests.append(request)
+        return self.answered
+
+
+class ReadyTests(SynchronousTestCase):
+    """
+    Requests on connections that were made before them.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.spares = Spares(self.clock)
+        self.endpoint = Endpoint()
+        self.users: list[Asked] = []
+        self.spares.prepare(SERVER, self.endpoint)
+        self.endpoint.accept()
+        self.endpoint.accept()
+        connected = SpareFirst(self.spares, SERVER, self.endpoint).connect(Factory.forProtocol(self.new_user))
+        self.answer = self.successResultOf(connected).request("a request")  # type: ignore[attr-defined]
+        self.addCleanup(self.clock.advance, 60)
+
+    def new_user(self) -> Asked:
+        """
+        Made for one connection.
+        """
+        user = Asked()
+        self.users.append(user)
+        return user
+
+    def test_answered(self) -> None:
+        """
+        The answer is that of the connection.
+        """
+        self.users[0].answered.callback("an answer")
+        self.assertEqual(self.successResultOf(self.answer), "an answer")
+        self.assertEqual(self.endpoint.count, 2)
+
+    def test_gone(self) -> None:
+        """
+        Where its server was just giving it up, the request is made again, once, on a fresh one.
+        """
+        gone = ResponseNeverReceived([Failure(ConnectionAborted())])
+        self.users[0].answered.errback(gone)
+        self.assertNoResult(self.answer)
+        self.endpoint.accept()
+        self.assertEqual([each.requests for each in self.users], [["a request"]] * 2)
+        self.users[1].answered.errback(gone)
+        self.failureResultOf(self.answer, ResponseNeverReceived)
+        self.assertEqual(self.endpoint.count, 3)
+
+    def test_other_failures(self) -> None:
+        """
+        A request that was given up is not made again, nor one that has been answered in part.
+        """
+        self.users[0].answered.errback(ResponseNeverReceived([Failure(CancelledError())]))
+        self.failureResultOf(self.answer, ResponseNeverReceived)
+        self.setUp()
+        self.users[0].answered.errback(ResponseFailed([Failure(ConnectionAborted())]))
+        self.failureResultOf(self.answer, ResponseFailed)
+        self.assertEqual(self.endpoint.count, 2)

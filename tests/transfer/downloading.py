@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from distributor.cache import Store
 from distributor.devnet import Cut, Ending, Fault
-from distributor.model import ByteRange, DistributorError, Listing
+from distributor.model import ByteRange, DistributorError, InThread, Listing
 from distributor.observe import Sparse
 from distributor.transfer import Download, DownloadReader, disk_writer
 from tests.stored import in_thread, started_store
@@ -55,7 +55,11 @@ class DownloadCase(SynchronousTestCase):
         self.assertEqual((self.store.used, self.store.reserved), (sum(path.stat().st_size for path in files), 0))
 
     def download(
-        self, listing: Listing | None = None, store: Store | None = None, ranges: Sequence[ByteRange] | None = None
+        self,
+        listing: Listing | None = None,
+        store: Store | None = None,
+        ranges: Sequence[ByteRange] | None = None,
+        in_thread: InThread = in_thread,
     ) -> tuple[Download, DownloadReader]:
         """
         One that has not been let run, and a reader of it.

@@ -10,10 +10,11 @@ from twisted.python.failure import Failure
 
 from distributor.cache.disk import Disk
 from distributor.devnet import Fault
-from distributor.model import ByteRange, DiskFailed, Overloaded, SourcesFailed
+from distributor.model import ByteRange, DiskFailed, DistributorError, Overloaded, SourcesFailed
+from tests.delivery.readers import Threads
 from tests.stored import started_store
 from tests.transfer.downloading import CONTENT, DownloadCase, read
-from tests.upstream import TIMEOUT_S, Upstream, payload
+from tests.upstream import AT_ONCE, TIMEOUT_S, Upstream, payload
 
 
 class AheadTests(DownloadCase):
@@ -100,6 +101,37 @@ class AheadTests(DownloadCase):
         self.successResultOf(over)
         self.failureResultOf(waiting, DiskFailed)
         self.assertEqual(len(self.upstream.requests), 1)
+
+    def test_trouble(self) -> None:
+        """
+        Trouble that nobody has thought of leaves nothing running.
+        """
+        self.stall_at(50_000)
+        download, _ = self.download()
+        over = self.run_download(download)
+        self.made.errback(Failure(RuntimeError("unforeseen")))
+        self.failureResultOf(over, RuntimeError)
+        self.assertEqual(self.upstream.client._places.tokens, AT_ONCE)
+        download.abandon(DistributorError("unexpected trouble"))
+        self.upstream.flush()
+
+    def test_last_batch(self) -> None:
+        """
+        What is being written when a download is left off is kept.
+        """
+        jobs = Threads()
+        self.made.callback(None)
+        self.stall_at(50_000)
+        download, _ = self.download(in_thread=jobs)
+        over = self.run_download(download)
+        self.assertEqual(len(jobs.jobs), 1)
+        download.stop()
+        self.upstream.flush()
+        self.assertNoResult(over)
+        jobs.run()
+        self.upstream.flush()
+        self.successResultOf(over)
+        self.assertEqual(self.store.used, 50_000)
 
     def test_nobody_gives_it(self) -> None:
         """

@@ -58,6 +58,9 @@ class FastChannel(Channel):
         self._over = False
 
     def dataReceived(self, data: bytes) -> None:
+        if self._over:
+            # Nothing is answered behind the last answer.
+            return
         if self._ours:
             self._came += data
             if self._answering is not None:
@@ -80,6 +83,9 @@ class FastChannel(Channel):
 
     def resumeProducing(self) -> None:
         super().resumeProducing()
+        if self._answering is not None and len(self._came) > _AHEAD:
+            # HTTPChannel knows nothing of this answer, and reads on.
+            self.transport.pauseProducing()  # type: ignore[union-attr]
         self._look_again()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -145,7 +151,10 @@ class FastChannel(Channel):
         """
         Answer what is no hit, or not simply one.
         """
-        assert plain is not None
+        if plain is None:
+            # What is known of a head may be so of its parts alone.
+            self._hand_over()
+            return
         exchange = PlainExchange(self, plain, self.hits.date().decode("ascii"))
         answering = Deferred.fromCoroutine(self.hits.assets.respond(exchange, plain.object_id))
         answering.addErrback(self._failed)
@@ -157,8 +166,8 @@ class FastChannel(Channel):
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             self._log.failure("an answer failed", failure)
-            # What was sent must not look whole.
-            self.abort()
+        # What was sent must not look whole.
+        self.abort()
 
     def _wait_for(self, answering: Deferred[None], taken: int, ending: _Last) -> None:
         # An answer may take longer than a client may be idle.

@@ -83,7 +83,7 @@ class PlainExchange(Outlet):
         self.method = plain.method
         self.target = plain.target
         self.peer = channel.peer
-        self.status = 0
+        self.status = 200
         self.headed = False
 
     @property

@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
 
 from distributor.delivery import new_pump
-from distributor.delivery.direct import drained, plain_connection, send_now, write_now
+from distributor.delivery.direct import QUOTA, drained, plain_connection, send_now, write_now
 from distributor.delivery.page_cache import ColdRead, probe, read_cached
 from distributor.delivery.pump import Pump
 from distributor.model import LARGEST_STEP, ByteRange, CacheState, DiskFailed, DistributorError, IReader, NoRoom
@@ -146,9 +146,11 @@ class Visit(Outlet):
             self._leave()
             return None
         left = ByteRange(wanted.start + self.sent, wanted.stop)
-        pump = new_pump(self, self.channel, self.count, reader, left, self._hits.node.in_thread)
+        # Where some has gone out, the socket is full, or others have their turn.
+        first = 0 if self._headed else QUOTA
+        pump = new_pump(self, self.channel, self.count, reader, left, self._hits.node.in_thread, first)
         pumped = pump.run()
-        if pump.offset == wanted.stop:
+        if pumped.called and pump.offset == wanted.stop:
             self.sent = self._decided.length
             reader.close()
             self._leave()

@@ -8,6 +8,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from distributor.devnet.faults import Cut, Ending, Fault
 from distributor.web.errors import SHUTTING_DOWN
+from distributor.web.fast.head import LONGEST_HEAD
 from tests.delivery.sockets import Line
 from tests.upstream import TIMEOUT_S, payload
 from tests.web.fast.hits import SMALL, SMALL_ASSET, FastCase
@@ -170,8 +171,48 @@ class ClientTests(ColdCase):
                 self.reactor.settle()
                 [text] = [formatEvent(event) for event in events if "gone-1" in str(formatEvent(event))]
             self.assertEqual(len(self.node.gate), 1)
-            self.assertIn(f" {sent} B ", text)
+            self.assertRegex(text, f" 20[06] {sent} B ")
             self.assertEqual([event for event in events if event["log_level"].name != "info"], [])
+
+    def test_read_ahead(self) -> None:
+        """
+        A client that sends and sends while it takes what is passed through is not read on and on.
+        """
+        self.patch(self.node.node, "_largest_cached", 1000)
+        line = self.line()
+        self.ask(line, COLD_ASSET)
+        channel = line.transport.protocol
+        for _ in range(20):
+            self.node.settle()
+            line.take_some(20_000)
+            line.send(b"GET /api/v1/asset/8 HTTP/1.1\r\nHost: node\r\n\r\n" * 200)
+        self.assertLess(len(channel._came), 200_000)
+        line.hang_up()
+        self.reactor.settle()
+
+    def test_behind_the_last(self) -> None:
+        """
+        What comes behind a request that was to be the last is not kept.
+        """
+        line = self.line()
+        channel = line.transport.protocol
+        line.send(b"GET /api/v1/asset/8 HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
+        channel.dataReceived(b"GET /api/v1/asset/8 HTTP/1.1\r\nHost: node\r\n\r\n")
+        self.assertEqual(channel._came, b"")
+        line.take_to_the_end()
+        self.assertEqual(len(answers(line.received, ["GET"])), 1)
+
+    def test_head_that_is_plain_in_part(self) -> None:
+        """
+        A head that was known but for a range that is not plain is taken the ordinary way, whoever may come in.
+        """
+        line = self.line()
+        self.ask(line, SMALL_ASSET)
+        self.node.gate.close(SHUTTING_DOWN)
+        self.ask(line, SMALL_ASSET, f"Range: bytes={'0' * LONGEST_HEAD}-9")
+        line.take_to_the_end()
+        self.assertEqual([each.status for each in answers(line.received, ["GET", "GET"])], [200, 503])
+        self.assertEqual(self.ordinary, [SMALL_ASSET.encode("ascii")])
 
     def test_cut(self) -> None:
         """
