@@ -227,8 +227,7 @@ class SendfilePump(Pump):
     def _register(self) -> None:
         if self._transport.connected:
             if drained(self._transport):
-                if self._left:
-                    self._go_on()
+                self._go_on()
             else:
                 # For the head of the answer, most likely.
                 hold(self._transport)

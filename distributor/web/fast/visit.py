@@ -146,9 +146,7 @@ class Visit(Outlet):
             self._leave()
             return None
         left = ByteRange(wanted.start + self.sent, wanted.stop)
-        # Where some has gone out, the socket is full, or others have their turn.
-        first = 0 if self._headed else QUOTA
-        pump = new_pump(self, self.channel, self.count, reader, left, self._hits.node.in_thread, first)
+        pump = new_pump(self, self.channel, self.count, reader, left, self._hits.node.in_thread, QUOTA)
         pumped = pump.run()
         if pumped.called and pump.offset == wanted.stop:
             self.sent = self._decided.length
