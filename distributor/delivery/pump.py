@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from distributor.delivery.direct import QUOTA, drained, hold, release
-from distributor.delivery.page_cache import ColdRead, probe
+from distributor.delivery.page_cache import ColdRead, probe, warm
 from distributor.model import LARGEST_STEP, DiskFailed, InThread, IReader
 
 #: What a reader who has waited is sent at once, in bytes: of many who waited for the same, all are to begin soon.
@@ -92,8 +92,9 @@ class Pump(ABC):
                     return
             except ColdRead:
                 # The reader may be closed meanwhile: then nobody looks at what was read, from whatever file.
-                warmed = self._in_thread(os.pread, self._reader.fd, length, self.offset)
-                self._wait_for(warmed.addCallback(lambda _: None), self.offset + length)
+                self._wait_for(
+                    self._in_thread(warm, self._reader.fd, self.offset, self.offset + length), self.offset + length
+                )
             except OSError as error:
                 self._end(Failure(_explained(error)))
 

@@ -13,6 +13,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
+from distributor.delivery import pump
+from distributor.delivery.page_cache import probe, warm
 from distributor.delivery.pump import ReadingPump, SendfilePump
 from distributor.model import DiskFailed, SourcesFailed
 from tests.delivery.consumers import Consumer, Pausing
@@ -23,6 +25,37 @@ from tests.stored import in_thread
 
 WINDOW = 1000
 CONTENT = payload(3 * WINDOW + 500)
+
+
+class WarmTests(SynchronousTestCase):
+    """
+    L{warm}.
+    """
+
+    def setUp(self) -> None:
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(LARGE)
+            os.fsync(file.fileno())
+        self.fd = os.open(path, os.O_RDONLY)
+
+    def test_reads(self) -> None:
+        """
+        What was asked for is in the page cache afterwards, as far as the file goes, and the file is where it was.
+        """
+        os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        warm(self.fd, 100_000, len(LARGE) + 1000)
+        probe(self.fd, 100_000, len(LARGE))
+        warm(self.fd, len(LARGE), len(LARGE) + 1)
+        self.assertEqual(os.lseek(self.fd, 0, os.SEEK_CUR), 0)
+        os.close(self.fd)
+
+    def test_refused(self) -> None:
+        """
+        What cannot be read is told.
+        """
+        os.close(self.fd)
+        self.assertRaises(OSError, warm, self.fd, 0, 1)
 
 
 class ColdReadTests(SynchronousTestCase):
@@ -52,7 +85,7 @@ class ColdReadTests(SynchronousTestCase):
         _, done = self.run_pump()
         for offset in range(0, len(CONTENT), WINDOW):
             length = min(WINDOW, len(CONTENT) - offset)
-            self.assertEqual(self.threads.jobs, [(os.pread, (self.reader.fd, length, offset))])
+            self.assertEqual(self.threads.jobs, [(warm, (self.reader.fd, offset, offset + length))])
             self.assertEqual(len(self.consumer.received), offset)
             self.threads.run()
             self.assertEqual(self.consumer.received, CONTENT[: offset + length])
@@ -100,10 +133,10 @@ class ColdReadTests(SynchronousTestCase):
         The disk's error is told as such.
         """
 
-        def broken(fd: int, length: int, offset: int) -> bytes:
+        def broken(fd: int, start: int, stop: int) -> None:
             raise OSError(errno.EIO, "broken")
 
-        self.patch(os, "pread", broken)
+        self.patch(pump, "warm", broken)
         _, done = self.run_pump()
         self.threads.run()
         self.failureResultOf(done, DiskFailed)
@@ -151,7 +184,7 @@ class ColdSendfileTests(SendfileCase):
         running, done = self.pump(in_thread=self.threads)
         for start, stop in ((0, 800_000), (800_000, 1_600_000), (1_600_000, 2_000_000)):
             self.line.take_until(lambda: bool(self.threads.jobs))
-            self.assertEqual(self.threads.jobs, [(os.pread, (self.reader.fd, stop - start, start))])
+            self.assertEqual(self.threads.jobs, [(warm, (self.reader.fd, start, stop))])
             self.assertEqual(running.offset, start)
             self.assertEqual(self.reactor.getWriters(), [], "the reactor has nothing to do for it")
             self.cache.stop = stop
@@ -189,7 +222,7 @@ class ColdSendfileTests(SendfileCase):
         self.cache.stop = 0
         self.line.take_until(lambda: bool(self.threads.jobs))
         came = running.offset
-        self.assertEqual(self.threads.jobs, [(os.pread, (self.reader.fd, 800_000 - came, came))])
+        self.assertEqual(self.threads.jobs, [(warm, (self.reader.fd, came, 800_000))])
         self.threads.run()
         self.assertGreater(running.offset, came, "what a thread has just read was not sent")
         done.cancel()
@@ -200,10 +233,10 @@ class ColdSendfileTests(SendfileCase):
         The disk's error is told as such; the connection is still good.
         """
 
-        def broken(*_: object) -> bytes:
+        def broken(*_: object) -> None:
             raise OSError(errno.EIO, "broken")
 
-        self.patch(os, "pread", broken)
+        self.patch(pump, "warm", broken)
         running, done = self.pump(in_thread=self.threads)
         self.reactor.settle()
         self.threads.run()

@@ -104,7 +104,7 @@ class DiskTests(FastCase):
             self.assertTrue(answer.body == SMALL)
             cold.take(1_000_000)
             self.assertLess(len(cold.received), 4000, "only the head can have come")
-            self.assertEqual([job.__name__ for job, _ in threads.jobs], ["pread"])
+            self.assertEqual([job.__name__ for job, _ in threads.jobs], ["warm"])
             threads.run()
             self.switch.threads = None
             [answer] = self.got(cold, "GET")
