@@ -4,7 +4,7 @@ How the node tells of itself: what is logged sparingly, and what the service man
 May import C{model} alone.
 """
 
-from distributor.observe.access import ACCESS_FORMAT, AccessLog
+from distributor.observe.access import AccessLog
 from distributor.observe.sparse import Sparse
 
-__all__ = ["ACCESS_FORMAT", "AccessLog", "Sparse"]
+__all__ = ["AccessLog", "Sparse"]

@@ -49,9 +49,12 @@ class EndpointsTests(SynchronousTestCase):
         """
         The host and port are the URL's, and a connection has to be made within the time-out.
         """
-        for uri in (b"http://127.0.0.1:3333/", b"https://127.0.0.1:3333/"):
-            [(host, port, _, timeout, _)] = self.connecting(uri).tcpClients
-            self.assertEqual((host, port, timeout), ("127.0.0.1", 3333, 7.0))
+        for host in ("127.0.0.1", "2001:db8::1"):
+            for scheme in ("http", "https"):
+                authority = f"[{host}]:3333" if ":" in host else f"{host}:3333"
+                uri = f"{scheme}://{authority}/".encode("ascii")
+                [(address, port, _, timeout, _)] = self.connecting(uri).tcpClients
+                self.assertEqual((address, port, timeout), (host, 3333, 7.0))
 
 
 #: Prints how many pages the kernel has to clear for as many buffers as ten downloads of 4 MiB take.

@@ -67,7 +67,6 @@ class Outlet:
 class PlainExchange(Outlet):
     """
     A plain request, and the answer to it. An L{Exchange<distributor.web.exchange.Exchange>}.
-
     """
 
     query = b""
