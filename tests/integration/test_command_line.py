@@ -424,8 +424,12 @@ class SupervisorTests(ProcessTestCase):
         """
         cwd = self.directory()
         foreground = command("--pidfile", "pid", "--logfile", "log", "distributor", *options)
+        # The daemon inherits it, and it ends with the last process that has it.
+        self.ended, held = os.pipe()
+        self.addCleanup(os.close, self.ended)
         done = subprocess.run(
             [each for each in foreground if each not in ("-n", "--pidfile=")],
+            pass_fds=(held,),
             cwd=cwd,
             env=environment(self.env),
             stdin=subprocess.DEVNULL,
@@ -434,6 +438,7 @@ class SupervisorTests(ProcessTestCase):
             timeout=PATIENCE_S,
             check=False,
         )
+        os.close(held)
         return done, cwd
 
     def test_daemon(self) -> None:
@@ -504,6 +509,8 @@ class SupervisorTests(ProcessTestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(f"cannot listen on 127.0.0.1:{port}", done.stderr)
         self.assertNotIn("Traceback", done.stderr + done.stdout)
+        # It tells the process that was started before it tells its log.
+        self.assertTrue(select([self.ended], [], [], PATIENCE_S)[0], "the daemon goes on")
         self.assertFalse((cwd / "pid").exists())
         self.assertIn("Address already in use", (cwd / "log").read_text())
         done, cwd = self.daemon("--nope")
