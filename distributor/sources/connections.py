@@ -5,6 +5,7 @@ Connections to storage nodes: kept alive, TLS verified.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -12,11 +13,13 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from distributor.model import FIRST_STEP
 from distributor.sources.public import OnlyPublic
 from distributor.sources.spare import SpareFirst, Spares
 from distributor.sources.storage_node import Agents
@@ -34,6 +37,8 @@ _IN_FLIGHT = 1024 * 1024
 #: What is read from a connection at once, in bytes, where there is so much. Twisted's 64 KiB cost half as much again.
 _READ_SIZE = 256 * 1024
 
+#: The same, of the beginning of an answer: Twisted copies all of it for each line of the head.
+_FIRST_READ = FIRST_STEP + 4096
 
 #: Memory that is kept for what is read next, in bytes: as much as a download holds, and some more.
 _KEPT_MEMORY = 8 * 1024 * 1024
@@ -147,8 +152,45 @@ class _Endpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         protocolFactory.noisy = False  # type: ignore[attr-defined]
-        connected: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
-        return connected.addCallback(_bound)
+        factory = _PromptFactory(protocolFactory)  # type: ignore[no-untyped-call]
+        connected: Deferred[IProtocol] = self._endpoint.connect(factory)
+        return connected.addCallback(_bound).addCallback(_unwrapped)
+
+
+class _Promptly(ProtocolWrapper):
+    """
+    A connection on which what is written goes out at once, and not when the reactor has seen to everybody else: a crowd
+    that comes at one instant keeps that busy for longer than a storage node takes to answer. (TLS above it gathers what
+    is written in a turn.) Of an answer not more is read at first than somebody needs to begin.
+    """
+
+    def dataReceived(self, data: bytes) -> None:
+        self._read_at_once(_READ_SIZE)
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def write(self, data: bytes) -> None:
+        super().write(data)  # type: ignore[no-untyped-call]
+        self._flush()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        super().writeSequence(data)  # type: ignore[no-untyped-call]
+        self._flush()
+
+    def _read_at_once(self, length: int) -> None:
+        # In memory there is no socket.
+        if isinstance(self.transport, Connection):
+            self.transport.bufferSize = length
+
+    def _flush(self) -> None:
+        self._read_at_once(_FIRST_READ)
+        if isinstance(self.transport, Connection) and self.transport.connected and not self.transport.disconnecting:
+            # What it cannot send, or why, the reactor finds anew.
+            self.transport.doWrite()
+
+
+class _PromptFactory(WrappingFactory[_Promptly]):
+    noisy = False
+    protocol = _Promptly
 
 
 class _Abruptly(ProtocolWrapper):
@@ -182,8 +224,8 @@ class _Abrupt:
         return connected.addCallback(_unwrapped)
 
 
-def _unwrapped(abruptly: IProtocol) -> IProtocol:
-    protocol: IProtocol = abruptly.wrappedProtocol  # type: ignore[attr-defined]
+def _unwrapped(wrapper: IProtocol) -> IProtocol:
+    protocol: IProtocol = wrapper.wrappedProtocol  # type: ignore[attr-defined]
     return protocol
 
 
@@ -191,7 +233,6 @@ def _bound(protocol: IProtocol) -> IProtocol:
     transport = getattr(protocol, "transport", None)
     # In memory there is no socket.
     with suppress(AttributeError):
-        transport.bufferSize = _READ_SIZE  # type: ignore[union-attr]
         # Linux doubles what it is told, and lets nearly all of that be filled.
         transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _IN_FLIGHT // 2)  # type: ignore[union-attr]
     return protocol

@@ -7,6 +7,7 @@ To what address a host's name leads is looked at when it is connected to, in L{d
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from distributor.model import DistributorError
@@ -51,6 +52,7 @@ class BadEndpoint(DistributorError):
     """
 
 
+@lru_cache(maxsize=1024)
 def base_url(endpoint: str, *, trusted: bool) -> str:
     """
     What the paths of a storage node's API are appended to: without a slash at its end.

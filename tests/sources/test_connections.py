@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import platform
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions, KeyPair
 from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import URI, ResponseNeverReceived, readBody
@@ -262,6 +264,77 @@ class AgentTests(TestCase):
         bound = protocol.transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)  # type: ignore[attr-defined]
         self.assertLessEqual(bound, 1024 * 1024)
         protocol.transport.abortConnection()  # type: ignore[attr-defined]
+
+    async def test_goes_out_at_once(self) -> None:
+        """
+        A request does not wait for the reactor's next turn; of what answers it, little is read at first.
+        """
+        pieces: list[int] = []
+        got: Deferred[None] = Deferred()
+
+        class Taking(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                pieces.append(len(data))
+                if sum(pieces) == len(content):
+                    got.callback(None)
+
+        content = bytes(200 * 1024)
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
+        protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(Taking))
+        peer, _ = listener.accept()
+        self.addCleanup(peer.close)
+        peer.settimeout(5)
+        for lines in ([b"GET /1", b" HTTP/1.1"], [b"GET /2", b" HTTP/1.1"]):
+            protocol.transport.writeSequence(lines)  # type: ignore[attr-defined]
+            self.assertEqual(peer.recv(100), b"".join(lines))
+            peer.sendall(content)
+            await got
+            self.assertLessEqual(pieces[0], 20 * 1024)
+            self.assertGreater(max(pieces), 20 * 1024)
+            del pieces[:]
+            got = Deferred()
+        protocol.transport.write(b"bye")  # type: ignore[attr-defined]
+        self.assertEqual(peer.recv(100), b"bye")
+        protocol.transport.abortConnection()  # type: ignore[attr-defined]
+
+    async def test_says_nothing(self) -> None:
+        """
+        Connections to storage nodes are no news for the log.
+        """
+        port = self.listen(self.reactor.listenTCP)
+        with capturedLogs() as events:
+            response = await self.agent.request(b"GET", b"http://127.0.0.1:%d/" % port)
+            await readBody(response)
+            await self.connections.close()
+        said = [formatEvent(event) for event in events]
+        self.assertEqual([each for each in said if "_HTTP11ClientFactory" in each], [])
+
+    async def test_goes_nowhere(self) -> None:
+        """
+        What is written to a connection that has been lost, or given up, is nobody's trouble.
+        """
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
+        lost: Deferred[None] = Deferred()
+
+        class Losing(Protocol):
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                lost.callback(None)
+
+        protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(Losing))
+        transport = protocol.transport  # type: ignore[attr-defined]
+        peer, _ = listener.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        transport.write(b"x")
+        transport.write(b"y")
+        transport.loseConnection()
+        transport.write(b"z")
+        await lost
+        transport.write(b"!")
 
     async def test_much_is_read_at_once(self) -> None:
         """
