@@ -32,6 +32,9 @@ from distributor.transfer.segment import Segment
 #: How often, in seconds, what changes by itself is looked at: rates, and how long something has been paused.
 _TICK_S = 1.0
 
+#: How long after an answer seeks are prepared for, in seconds: first those have their bytes who wait for it.
+_SOON_S = 0.02
+
 #: A segment younger than this, in seconds, is not yet called slow.
 _CRAWL_AFTER_S = 5.0
 
@@ -104,6 +107,7 @@ class Fetch:
         self._keys = count()
         self._next_plan: IDelayedCall | None = None
         self._next_tick: IDelayedCall | None = None
+        self._next_look: IDelayedCall | None = None
         self._retry: IDelayedCall | None = None
         self._delay_s = FIRST_DELAY_S
         self._progressed_at = clock.seconds() if arrived.runs else None
@@ -170,10 +174,10 @@ class Fetch:
         Give everything up. Twice is harmless.
         """
         self._over = True
-        for call in (self._next_plan, self._next_tick, self._retry):
+        for call in (self._next_plan, self._next_tick, self._next_look, self._retry):
             if call is not None:
                 call.cancel()
-        self._next_plan = self._next_tick = self._retry = None
+        self._next_plan = self._next_tick = self._next_look = self._retry = None
         segments, self.segments = self.segments, {}
         for segment in segments.values():
             segment.stop()
@@ -295,8 +299,7 @@ class Fetch:
                     if segment.node == node and segment.waited:
                         self._crawled.add(node)
                         self._drop(segment, SourceError(f"crawls at {rate:.0f} bytes/s"))
-        for node in dict.fromkeys(segment.node for segment in self.segments.values() if segment.rate is not None):
-            self._expect_seeks(node)
+        self._expect_seeks()
         self.plan_soon()
         if self.segments:
             self._next_tick = self._clock.callLater(_TICK_S, self._tick)
@@ -314,7 +317,8 @@ class Fetch:
 
     def segment_answered(self, segment: Segment, body: Body) -> None:
         self._sink.answered(body.type)
-        self._expect_seeks(segment.node)
+        if self._next_look is None and not self._over:
+            self._next_look = self._clock.callLater(_SOON_S, self._look_ahead)
         if body.start == segment.wanted.start and body.stop == segment.wanted.stop:
             return
         self._standings.remember_ignoring_ranges(segment.node)
@@ -336,9 +340,16 @@ class Fetch:
         base.extend()
         self.plan_soon()
 
-    def _expect_seeks(self, node: StorageNode) -> None:
-        if self._object.size > _SEEKABLE and not self._standings.ignores_ranges(node):
-            self._nodes.prepare(node)
+    def _look_ahead(self) -> None:
+        self._next_look = None
+        self._expect_seeks()
+
+    def _expect_seeks(self) -> None:
+        if self._object.size <= _SEEKABLE:
+            return
+        for node in dict.fromkeys(each.node for each in self.segments.values() if each in self._fruitful):
+            if not self._standings.ignores_ranges(node):
+                self._nodes.prepare(node)
 
     def _drop(self, segment: Segment, error: SourceError) -> None:
         segment.stop()

@@ -221,11 +221,14 @@ class SeekTests(FetchCase):
 
     def test_prepared(self) -> None:
         """
-        As long as a storage node brings something, a connection to it is to be ready.
+        As long as a storage node brings something, a connection to it is to be ready; soon, and not before those have
+        their bytes who wait for them.
         """
         self.begin()
-        self.assertEqual(self.nodes.prepared, [])
         self.last.accept()
+        self.last.give(1000)
+        self.assertEqual(self.nodes.prepared, [])
+        self.clock.advance(0.02)
         self.assertEqual(self.nodes.prepared, [(b"http://a.example", False)])
         self.trickle(self.last, 3)
         self.assertGreaterEqual(len(self.nodes.prepared), 3)
@@ -244,6 +247,8 @@ class SeekTests(FetchCase):
         for self.nodes in (full, ignoring):
             self.begin()
             self.last.accept()
+            self.last.give(1000)
+            self.clock.advance(0.02)
             self.fetch.stop()
             self.assertEqual(self.nodes.prepared, [])
 
