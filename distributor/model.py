@@ -213,6 +213,9 @@ class CacheState(Enum):
 #: What is read from a reader's file after one call of C{available} and before the next, at most; in bytes.
 LARGEST_STEP = 1024 * 1024
 
+#: What a reader who has waited is sent at once, in bytes: of many who waited for the same, all are to begin soon.
+FIRST_STEP = 16 * 1024
+
 
 class IReader(Interface):
     """
@@ -222,16 +225,23 @@ class IReader(Interface):
 
     size = Attribute("The size of the object in bytes.")
     fd = Attribute("The open file that holds the object; only for reading, at explicit offsets.")
+    had_early = Attribute("The offset and the bytes of what L{early} has given, as long as the file may not have them.")
 
     def available(offset: int) -> int:
         """
         How many bytes can be read from C{fd} at C{offset} now, without a gap.
         """
 
+    def early(offset: int, length: int) -> bytes:
+        """
+        Up to C{length} bytes at C{offset} that are on their way to the file: for an answer that has had nothing yet,
+        and only once. Empty where there are none, and not asked for where C{available(offset)} is not zero.
+        """
+
     def wait(offset: int) -> Deferred[None]:
         """
-        Fires when C{available(offset)} is not zero, with L{None}; or fails, with the reason why it never will be.
-        Cancelling it concerns this reader alone.
+        Fires when C{available(offset)} is not zero, or something is there L{early}, with L{None}; or fails, with the
+        reason why it never will be. Cancelling it concerns this reader alone.
         """
 
     def close() -> None:

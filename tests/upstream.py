@@ -5,6 +5,7 @@ Storage nodes in memory, for tests: the real client, the real server, and no soc
 from __future__ import annotations
 
 import random
+from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +25,9 @@ from distributor.sources import Agents, StorageNodes
 
 TIMEOUT_S = 5.0
 AT_ONCE = 3
+
+#: What is put off for no longer than this, in seconds, comes with what is due.
+MOMENT_S = 0.001
 
 
 def payload(size: int, seed: int = 1) -> bytes:
@@ -97,7 +101,8 @@ class Upstream:
         for _ in range(turns):
             for agent in self._agent.agents.values():
                 agent.flush()
-            self.clock.advance(0)
+            soon = min((call.getTime() for call in self.clock.getDelayedCalls()), default=inf) - self.clock.seconds()
+            self.clock.advance(soon if 0 < soon < 2 * MOMENT_S else 0)
 
     def unplug(self, index: int) -> None:
         """

@@ -252,9 +252,13 @@ class StoredReader:
         self._closed = False
         self.size = size
         self.fd = file.fd
+        self.had_early = (0, b"")
 
     def available(self, offset: int) -> int:
         return 0 if self._closed else max(0, self.size - offset)
+
+    def early(self, offset: int, length: int) -> bytes:
+        return b""
 
     def wait(self, offset: int) -> Deferred[None]:
         # Nothing that is not there already will ever come; at the end of an object, there is nothing to wait for.

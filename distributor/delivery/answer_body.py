@@ -11,8 +11,8 @@ from typing import cast
 from twisted.internet.interfaces import IConsumer, IPushProducer
 
 from distributor.delivery.direct import plain_connection
-from distributor.delivery.pump import FIRST, Pump, ReadingPump, SendfilePump
-from distributor.model import ByteRange, DiskFailed, DistributorError, InThread, IReader, NoRoom
+from distributor.delivery.pump import Pump, ReadingPump, SendfilePump
+from distributor.model import FIRST_STEP, ByteRange, DiskFailed, DistributorError, InThread, IReader, NoRoom
 from distributor.transfer import Passage
 
 
@@ -95,7 +95,7 @@ def new_pump(
     reader: IReader,
     wanted: ByteRange,
     in_thread: InThread,
-    first: int = FIRST,
+    first: int = FIRST_STEP,
 ) -> Pump:
     """
     What sends a run of bytes of a file, by whichever way there is. See L{deliver}.

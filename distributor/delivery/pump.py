@@ -16,12 +16,9 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from distributor.delivery.direct import QUOTA, drained, hold, release
+from distributor.delivery.direct import QUOTA, drained, hold, release, write_now
 from distributor.delivery.page_cache import ColdRead, probe, warm
-from distributor.model import LARGEST_STEP, DiskFailed, InThread, IReader
-
-#: What a reader who has waited is sent at once, in bytes: of many who waited for the same, all are to begin soon.
-FIRST = 16 * 1024
+from distributor.model import FIRST_STEP, LARGEST_STEP, DiskFailed, InThread, IReader
 
 #: What L{ConnectionError} leaves out of the ways in which a connection can fail.
 _NETWORK = frozenset((errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN))
@@ -74,6 +71,14 @@ class Pump(ABC):
         @raise OSError: the disk or the socket refuses.
         """
 
+    @abstractmethod
+    def _pass_on(self, data: bytes) -> bool:
+        """
+        Send all of C{data}, and move L{offset}.
+
+        @return: whether to go on at once.
+        """
+
     def _go_on(self) -> None:
         while self._flowing and self._pending is None and not self._ended:
             if self.offset == self._stop:
@@ -81,7 +86,13 @@ class Pump(ABC):
                 return
             length = min(self._reader.available(self.offset), self._stop - self.offset, self.window)
             if length == 0:
-                self._wait_for(self._reader.wait(self.offset), self.offset)
+                early = self._reader.early(self.offset, min(FIRST_STEP, self._stop - self.offset))
+                # What is behind them may have been in the file for long.
+                self._warm_stop = self.offset + len(early)
+                if not early:
+                    self._wait_for(self._reader.wait(self.offset), self.offset)
+                elif not self._pass_on(early):
+                    return
                 continue
             if self.offset < self._warm_stop:
                 # A window is sent to its end before the next is looked at: else a slow reader would have most of it
@@ -178,6 +189,9 @@ class ReadingPump(Pump):
         data = os.pread(self._reader.fd, length, self.offset)
         if not data:
             raise OSError(f"file ends at {self.offset}, before {self._stop}")
+        return self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> bool:
         self.offset += len(data)
         # May pause, or end, this very producer.
         self._consumer.write(data)
@@ -207,7 +221,7 @@ class SendfilePump(Pump):
         channel: IPushProducer,
         transport: Connection,
         sent: Callable[[int], None],
-        first: int = FIRST,
+        first: int = FIRST_STEP,
     ) -> None:
         """
         @param channel: the producer of C{transport} before and after.
@@ -277,10 +291,18 @@ class SendfilePump(Pump):
             return False
         if sent == 0:
             raise OSError(f"file ends at {self.offset}, before {self._stop}")
+        return self._count(sent)
+
+    def _pass_on(self, data: bytes) -> bool:
+        write_now(self._transport, data)
+        # What the socket did not take goes before all that follows.
+        return self._count(len(data)) and drained(self._transport)
+
+    def _count(self, sent: int) -> bool:
         self.offset += sent
         self._sent(sent)
         self._left -= sent
-        if self._left:
+        if self._left > 0:
             return True
         self._transport.startWriting()
         return False

@@ -72,10 +72,20 @@ class Passages:
         """
         Feed C{hasher} with the first C{stop} bytes of C{reader}, if they are there.
         """
-        if reader is None or reader.available(0) < stop:
+        if reader is None:
             return False
+        early_at, early = reader.had_early
+        there = reader.available(0)
         try:
-            await self._in_thread(feed, hasher, reader.fd, stop)
+            if there >= stop:
+                await self._in_thread(feed, hasher, reader.fd, stop)
+            elif early and there >= early_at and early_at + len(early) == stop:
+                # The disk has failed before it had them.
+                if early_at:
+                    await self._in_thread(feed, hasher, reader.fd, early_at)
+                await self._in_thread(hasher.update, early)
+            else:
+                return False
         except OSError:
             return False
         return True

@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -26,8 +27,8 @@ _READ_SIZE = 1024 * 1024
 #: A job that writes so much, in bytes, is worth its change of threads.
 ENOUGH = 1024 * 1024
 
-#: For how long less than that waits for more, in seconds, where more comes as fast as that; else for one turn of the
-#: reactor.
+#: For how long less than that waits for more, in seconds. Those who wait for a first byte have it meanwhile: a thread
+#: that starts would take its share of the interpreter from them.
 _LINGER_S = 0.001
 
 #: Linux takes no more of them at once (IOV_MAX).
@@ -204,9 +205,11 @@ class DiskWriter:
         self._failed = failed
         self._make_space = make_space
         self._queue: list[Chunk] = []
+        # What the job that runs is writing.
+        self._batch: list[Chunk] = []
         self._waiting = 0
         self._next_start: IDelayedCall | None = None
-        self._flows = False
+        self._hurried = False
         self._busy = False
         self._closed = False
         self._next_hasher: Hasher | None = None
@@ -232,6 +235,23 @@ class DiskWriter:
         self.queued += len(data)
         self._consider()
 
+    def hurry(self) -> None:
+        """
+        Nothing more is going to come, so there is nothing to wait for.
+        """
+        self._hurried = True
+        if self._next_start is not None:
+            self._next_start.reset(0)
+
+    def early(self, offset: int, length: int) -> bytes:
+        """
+        Up to C{length} bytes at C{offset} that have come, and are not in the file yet, as far as is known.
+        """
+        for start, data in chain(self._queue, self._batch):
+            if start <= offset < start + len(data):
+                return data[offset - start : offset - start + max(0, length)]
+        return b""
+
     def run(self) -> None:
         """
         Start a job, if none runs and there is something to hash that is in the file.
@@ -248,7 +268,7 @@ class DiskWriter:
         if self._waiting >= ENOUGH:
             self._start()
         elif self._next_start is None:
-            self._next_start = self._clock.callLater(_LINGER_S if self._flows else 0, self._start_now)
+            self._next_start = self._clock.callLater(0 if self._hurried else _LINGER_S, self._start_now)
 
     def _start_now(self) -> None:
         self._next_start = None
@@ -262,8 +282,7 @@ class DiskWriter:
             self._next_start = None
 
     def _start(self) -> None:
-        batch = self._queue
-        self._flows = self._waiting >= ENOUGH // 2
+        batch = self._batch = self._queue
         self._forget_queue()
         extents = self.extents
         for offset, pieces in _in_a_row(batch):
@@ -287,6 +306,7 @@ class DiskWriter:
         Take another copy of the object, over the one that is in the file; of which what is queued is forgotten.
         """
         self._forget_queue()
+        self._hurried = False
         self.queued = 0
         self.extents = Extents()
         self.hashed = 0
@@ -322,20 +342,28 @@ class DiskWriter:
 
     def _job_ended(self) -> None:
         self._busy = False
+        self._batch = []
         self.queued = self._waiting
-        waiting, self._waiting_for_idle = self._waiting_for_idle, []
-        for waiter in waiting:
-            waiter.callback(None)
+        if self._closed:
+            self._write_the_rest()
 
     def close(self) -> Deferred[None]:
         """
-        Take nothing more. Fires when no job uses the file any longer; what is queued and not begun is forgotten.
+        Take nothing more. Fires when what has come is in the file, and no job uses that any longer.
         """
         self._closed = True
-        self._forget_queue()
         done: Deferred[None] = Deferred()
-        if self._busy:
-            self._waiting_for_idle.append(done)
-        else:
-            done.callback(None)
+        self._waiting_for_idle.append(done)
+        if not self._busy:
+            self._write_the_rest()
         return done
+
+    def _write_the_rest(self) -> None:
+        # Of a copy that was to replace another, nothing is kept.
+        if self._queue and self._filler.opened and self._next_hasher is None:
+            self._start()
+            return
+        self._forget_queue()
+        waiting, self._waiting_for_idle = self._waiting_for_idle, []
+        for waiter in waiting:
+            waiter.callback(None)

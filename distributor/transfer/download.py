@@ -127,22 +127,32 @@ class Download:
             stop = min(stop, self.size - 1)
         return max(0, stop - offset)
 
+    def early(self, offset: int, length: int) -> bytes:
+        """
+        Up to C{length} bytes at C{offset} that are not in the file yet, but have come; never the last of the object.
+        """
+        if self._filling is None or self._state is not State.FILLING:
+            return b""
+        return self._filling.early(offset, min(length, self.size - 1 - offset))
+
     def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
         """
-        Fires when there is something to read at C{offset}, and the media type is known; at the end of the object, when
-        the whole of it has been verified.
+        Fires when there is something to read at C{offset}, or something for a reader who has had nothing, and the media
+        type is known; at the end of the object, when the whole of it has been verified.
         """
         waiting = self._waiters.wait(reader, offset)
         if self._filling is not None and not waiting.called:
             self._filling.readers_changed()
         return waiting
 
-    def _ready(self, offset: int) -> bool:
+    def _ready(self, reader: DownloadReader, offset: int) -> bool:
         if self._filling is None:
             return False
         if self._filling.media_type is None and (self.object.type is None or self._filling.head_comes):
             return False
-        return self.available(offset) > 0 or (offset >= self.size and self._state is State.VERIFIED)
+        if self.available(offset) > 0 or (offset >= self.size and self._state is State.VERIFIED):
+            return True
+        return not reader.begun and self.early(offset, 1) != b""
 
     def reader(self, ranges: Sequence[ByteRange] | None = None) -> DownloadReader:
         """
@@ -338,6 +348,12 @@ class Download:
         """
         readings = (reader.reading for reader in self._readers)
         return list(dict.fromkeys(reading for reading in readings if reading is not None))
+
+    def arrived(self) -> None:
+        """
+        More has come that is not in the file yet.
+        """
+        self._waiters.wake_beginners()
 
     def progressed(self) -> None:
         """

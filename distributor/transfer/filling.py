@@ -50,6 +50,9 @@ class Owner(TypingProtocol):
     def readings(self) -> list[Reading]:
         """What readers want, those who came first first."""
 
+    def arrived(self) -> None:
+        """More has come that is not in the file yet."""
+
     def progressed(self) -> None:
         """More is in the file, or more is known of it."""
 
@@ -144,6 +147,17 @@ class Filling:
         """
         return self._writer.extents
 
+    def early(self, offset: int, length: int) -> bytes:
+        """
+        Up to C{length} bytes at C{offset} that have come, and are not in the file yet.
+        """
+        # Of all of an object, it is known in a moment whether it is right: something small that is wrong is better not
+        # begun with.
+        arrived = self._fetch.arrived
+        if self.replacing or arrived.stop_at(offset) == offset or len(arrived) == self._object.size:
+            return b""
+        return self._writer.early(offset, length)
+
     @property
     def rate(self) -> float:
         """
@@ -213,9 +227,18 @@ class Filling:
         """
         Bytes that were missing have come.
         """
+        if offset == 0 and len(data) >= min(SNIFFED, self._object.size):
+            self._learn_type(data[:SNIFFED])
         self._writer.write(offset, data)
+        if len(self._fetch.arrived) == self._object.size:
+            self._writer.hurry()
         if self._writer.queued > HIGH_WATER:
             self._fetch.hold()
+        self._owner.arrived()
+
+    def _learn_type(self, head: bytes) -> None:
+        if self.media_type is None:
+            self.media_type = media_type(head, self._object.type, self._source_type)
 
     def planned(self) -> None:
         """
@@ -244,14 +267,14 @@ class Filling:
             return
         if self._writer.queued <= LOW_WATER:
             self._fetch.release()
-        if self.media_type is None and self._filler.head is not None:
-            self.media_type = media_type(self._filler.head, self._object.type, self._source_type)
+        if self._filler.head is not None:
+            self._learn_type(self._filler.head)
         if self._writer.hashed == self._object.size:
             self._check(self._filler.digest())
         else:
             self._read_back()
-            self._fetch.plan_soon()
             self._owner.progressed()
+            self._fetch.plan_soon()
 
     def _read_back(self) -> None:
         """

@@ -24,42 +24,50 @@ _LONGEST_REST_S = 0.1
 _SHORTEST_REST_S = 0.001
 
 
+#: Who waits, and for which offset.
+_Waiting = dict[Deferred[None], tuple["DownloadReader", int]]
+
+
 class Waiters:
     """
-    Those who wait for an offset, each with a Deferred of its own.
+    Those who wait for an offset, each with a Deferred of its own. Who has had nothing yet comes before who goes on.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
-        ready: Callable[[int], bool],
+        ready: Callable[[DownloadReader, int], bool],
         error: Callable[[DownloadReader], DistributorError | None],
     ) -> None:
         """
-        @param ready: whether there is something to read at an offset.
+        @param ready: whether there is something for a reader at an offset.
         @param error: why nothing more will come for a reader, if so.
         """
         self._clock = clock
         self._ready = ready
         self._error = error
-        self._waiting: dict[Deferred[None], tuple[DownloadReader, int]] = {}
+        self._beginning: _Waiting = {}
+        self._going_on: _Waiting = {}
+        self._all = False
         self._next_pass: IDelayedCall | None = None
         self._rest_s = 0.0
 
     def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
         """
-        Fires once C{ready(offset)}, or fails with the error.
+        Fires once C{reader} is ready at C{offset}, or fails with the error.
         """
         waiter: Deferred[None] = Deferred(self._cancelled)
         if not self._tell(waiter, reader, offset):
-            self._waiting[waiter] = reader, offset
+            waiting = self._going_on if reader.begun else self._beginning
+            waiting[waiter] = reader, offset
         return waiter
 
     def _cancelled(self, waiter: Deferred[None]) -> None:
-        self._waiting.pop(waiter, None)
+        self._beginning.pop(waiter, None)
+        self._going_on.pop(waiter, None)
 
     def _tell(self, waiter: Deferred[None], reader: DownloadReader, offset: int) -> bool:
-        if reader.error is None and self._ready(offset):
+        if reader.error is None and self._ready(reader, offset):
             waiter.callback(None)
         elif (error := self._error(reader)) is not None:
             waiter.errback(error)
@@ -71,18 +79,32 @@ class Waiters:
         """
         Look soon who can go on: once, however often this is called meanwhile.
         """
-        if self._next_pass is None and self._waiting:
+        if self._beginning or self._going_on:
+            self._all = True
+            self._pass_soon()
+
+    def wake_beginners(self) -> None:
+        """
+        The same, for those who have had nothing yet.
+        """
+        if self._beginning:
+            self._pass_soon()
+
+    def _pass_soon(self) -> None:
+        if self._next_pass is None:
             self._next_pass = self._clock.callLater(self._rest_s, self._pass)
 
     def _pass(self) -> None:
         self._next_pass = None
+        all, self._all = self._all, False
         began = self._clock.seconds()
-        # A waiter that is told may wait again, or make others leave, before the next one's turn.
-        for waiter, (reader, offset) in list(self._waiting.items()):
-            if waiter in self._waiting:
-                del self._waiting[waiter]
-                if not self._tell(waiter, reader, offset):
-                    self._waiting[waiter] = reader, offset
+        for waiting in (self._beginning, self._going_on) if all else (self._beginning,):
+            # A waiter that is told may wait again, or make others leave, before the next one's turn.
+            for waiter, (reader, offset) in list(waiting.items()):
+                if waiter in waiting:
+                    del waiting[waiter]
+                    if not self._tell(waiter, reader, offset):
+                        waiting[waiter] = reader, offset
         took_s = self._clock.seconds() - began
         self._rest_s = min(took_s, _LONGEST_REST_S) if took_s >= _SHORTEST_REST_S else 0.0
 
@@ -99,6 +121,8 @@ class Fill(TypingProtocol):
     def media_type(self) -> str | None: ...
 
     def available(self, offset: int) -> int: ...
+
+    def early(self, offset: int, length: int) -> bytes: ...
 
     def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]: ...
 
@@ -122,6 +146,8 @@ class DownloadReader:
     @ivar offset: of the next byte that it reads.
     @ivar external: a storage node has to be asked for just what it begins with.
     @ivar error: why this reader gets nothing more, whatever becomes of the others.
+    @ivar begun: it has been given something.
+    @ivar had_early: as L{IReader} has it.
     """
 
     def __init__(self, fill: Fill, ranges: Sequence[ByteRange]) -> None:
@@ -134,6 +160,8 @@ class DownloadReader:
         self._reached = {wanted: wanted.start for wanted in ranges}
         self.error: DistributorError | None = None
         self.external = False
+        self.begun = False
+        self.had_early = (0, b"")
         self._file: OpenFile | None = None
         self._closed = False
         self._waiting: Deferred[None] | None = None
@@ -201,10 +229,26 @@ class DownloadReader:
         self.offset = offset
         length = self._fill.available(offset)
         if length:
-            for wanted in self._ranges:
-                if wanted.start <= offset < wanted.stop:
-                    self._reached[wanted] = min(offset + min(length, LARGEST_STEP), wanted.stop)
+            self._give(offset, min(length, LARGEST_STEP))
+            at, data = self.had_early
+            if data and self._fill.available(at) >= len(data):
+                self.had_early = (0, b"")
         return length
+
+    def early(self, offset: int, length: int) -> bytes:
+        if self._closed or self.error is not None or self.begun:
+            return b""
+        data = self._fill.early(offset, length)
+        if data:
+            self.had_early = offset, data
+            self._give(offset, len(data))
+        return data
+
+    def _give(self, offset: int, length: int) -> None:
+        self.begun = True
+        for wanted in self._ranges:
+            if wanted.start <= offset < wanted.stop:
+                self._reached[wanted] = min(offset + length, wanted.stop)
 
     def wait(self, offset: int) -> Deferred[None]:
         assert self._waiting is None, "one wait at a time"

@@ -5,6 +5,7 @@ GET and HEAD of an asset, step by step.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from random import getrandbits
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -142,7 +143,7 @@ class _Visit:
         if self._asked.method == "GET" and selection.status in (200, 206):
             opened = await self._node.open(found, selection.ranges)
             try:
-                await self._send(found, opened, selection.ranges[0] if selection.ranges else None)
+                await self._send(found, opened, selection.ranges)
             finally:
                 opened.close()
         else:
@@ -156,9 +157,9 @@ class _Visit:
             )
             self._write(answer(self._asked, facts, ""))
 
-    async def _send(self, found: Found, opened: Opened, first: ByteRange | None) -> None:
+    async def _send(self, found: Found, opened: Opened, ranges: Sequence[ByteRange]) -> None:
         opened_at = self._clock.seconds()
-        await opened.begin(first)
+        await opened.begin(ranges[0] if ranges else None)
         facts = self._facts(
             found,
             opened.cache,
@@ -168,7 +169,7 @@ class _Visit:
             stored=opened.reader is not None,
             source_s=self._clock.seconds() - opened_at,
         )
-        decided = answer(self._asked, facts, secrets.token_hex(16))
+        decided = answer(self._asked, facts, secrets.token_hex(16) if len(ranges) > 1 else "")
         self._head_after_s = self._clock.seconds() - self._began
         exchange = self._exchange
         exchange.write_head(decided.status, decided.headers, more=bool(decided.pieces))

@@ -18,7 +18,7 @@ from twisted.protocols.amp import AMP, UNKNOWN_ERROR_CODE, AmpBox, RemoteAmpErro
 from twisted.python.failure import Failure
 
 from distributor.cache import Entry, Store
-from distributor.model import LARGEST_STEP, Fault, IReader
+from distributor.model import FIRST_STEP, LARGEST_STEP, Fault, IReader
 from distributor.node import Node, Opened
 from distributor.transfer import IDownloadReader
 from distributor.workers.wire import (
@@ -191,19 +191,21 @@ class Owner(AMP):
 
     @Wait.responder
     async def wait(self, reader: int, offset: int) -> dict[str, object]:
+        nothing: dict[str, object] = {"granted": 0, "early": b"", "external": False, "type": ""}
         following = self._reader(reader)
         if following is None:
-            return {"granted": 0, "external": False, "type": ""}
+            return nothing
         waiting = self._waiting[reader] = following.wait(offset)
         try:
             await waiting
         except CancelledError:
-            return {"granted": 0, "external": False, "type": ""}
+            return nothing
         finally:
             self._waiting.pop(reader, None)
         granted = min(following.available(offset), LARGEST_STEP)
+        early = b"" if granted else following.early(offset, FIRST_STEP)
         external = IDownloadReader.providedBy(following) and following.external
-        return {"granted": granted, "external": bool(external), "type": self._opened[reader].type}
+        return {"granted": granted, "early": early, "external": bool(external), "type": self._opened[reader].type}
 
     @File.responder
     def file(self, reader: int) -> dict[str, object]:

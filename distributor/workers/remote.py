@@ -157,6 +157,8 @@ class RemoteReader:
         self._number = number
         self._in_thread = in_thread
         self._granted = (0, 0)
+        self._early = b""
+        self.had_early = (0, b"")
         self._fd: int | None = None
         self._waiting: Deferred[None] | None = None
         self._closed = False
@@ -175,6 +177,13 @@ class RemoteReader:
     def available(self, offset: int) -> int:
         start, stop = self._granted
         return stop - offset if not self._closed and start <= offset < stop else 0
+
+    def early(self, offset: int, length: int) -> bytes:
+        # What came with the last answer is of the offset that was asked about.
+        data, self._early = self._early[:length], b""
+        if data:
+            self.had_early = offset, data
+        return data
 
     def wait(self, offset: int) -> Deferred[None]:
         assert self._waiting is None, "one wait at a time"
@@ -205,6 +214,9 @@ class RemoteReader:
         self.external = bool(answer["external"])
         self.media_type = str(answer["type"])
         self._granted = offset, offset + granted
+        if granted:
+            self.had_early = (0, b"")
+        self._early = answer["early"]  # type: ignore[assignment]
 
     def _give_up(self) -> None:
         self._tell(Cancel)

@@ -104,10 +104,15 @@ class Open(Command):
 
 
 class Wait(Command):
-    """Fires when a reader may read at an offset: so many bytes, until it asks again."""
+    """Fires when a reader may read at an offset: so many bytes, until it asks again; or is given what comes early."""
 
     arguments = [(b"reader", Integer()), (b"offset", Integer())]  # noqa: RUF012
-    response = [(b"granted", Integer()), (b"external", Boolean()), (b"type", Unicode())]  # noqa: RUF012
+    response = [  # noqa: RUF012
+        (b"granted", Integer()),
+        (b"early", String()),
+        (b"external", Boolean()),
+        (b"type", Unicode()),
+    ]
     errors = ERRORS
 
 

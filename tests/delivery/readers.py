@@ -29,6 +29,7 @@ class ScriptedReader:
     """
     A reader that says what it is told to, and objects to being misused.
 
+    @ivar passing: bytes that are not in the file yet, and the offset at which they may be had once.
     @ivar waits: the offsets at which somebody has waited.
     @ivar cancelled: how many waits were given up.
     """
@@ -46,6 +47,7 @@ class ScriptedReader:
         self._waiting: tuple[int, Deferred[None]] | None = None
         self._error: Exception | None = None
         self.size = len(content)
+        self.passing = self.had_early = (0, b"")
         self.closed = False
         self.waits: list[int] = []
         self.cancelled = 0
@@ -65,6 +67,14 @@ class ScriptedReader:
     def available(self, offset: int) -> int:
         assert not self.closed, "asked after close()"
         return max(0, self._there - offset)
+
+    def early(self, offset: int, length: int) -> bytes:
+        assert not self.available(offset), "there is a file to read"
+        at, data = self.passing
+        if at != offset:
+            return b""
+        self.passing = (0, b"")
+        return data[:length]
 
     def wait(self, offset: int) -> Deferred[None]:
         assert not self.closed, "asked after close()"

@@ -204,6 +204,27 @@ class ReadingPumpTests(SynchronousTestCase):
         self.assertEqual(self.reader.waits, [100, 101, 150, 2600])
         self.assert_over(consumer)
 
+    def test_early(self) -> None:
+        """
+        What is on its way to the file goes out, once and not more of it than is wanted; the rest comes from the file.
+        """
+        self.reader.arrive(0)
+        self.reader.passing = 100, CONTENT[100:1000]
+        consumer = Consumer()
+        _, done = self.pump(consumer, 100, 2000)
+        self.assertEqual((consumer.received, self.reader.waits), (CONTENT[100:1000], [1000]))
+        self.reader.arrive(2000)
+        self.successResultOf(done)
+        self.assertEqual(consumer.received, CONTENT[100:2000])
+        self.assert_over(consumer)
+        self.reader.arrive(0)
+        self.reader.passing = 100, CONTENT[100:1000]
+        consumer = Consumer()
+        _, done = self.pump(consumer, 100, 150)
+        self.successResultOf(done)
+        self.assertEqual(consumer.received, CONTENT[100:150])
+        self.assert_over(consumer)
+
     def test_bytes_that_arrive_while_paused(self) -> None:
         """
         A consumer that has paused gets nothing when bytes arrive; when it goes on, the pump need not wait again.

@@ -4,6 +4,7 @@ Tests for L{distributor.delivery.pump.SendfilePump}, over real TCP connections a
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -12,14 +13,16 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from distributor.delivery.pump import FIRST, SendfilePump
-from distributor.model import DiskFailed, InThread
-from tests.delivery.readers import ScriptedReader, payload
+from distributor.delivery import direct, pump
+from distributor.delivery.pump import SendfilePump
+from distributor.model import FIRST_STEP, DiskFailed, InThread
+from tests.delivery.readers import Cache, ScriptedReader, Threads, payload
 from tests.delivery.sockets import Line, Turns
 from tests.stored import in_thread
 
@@ -77,7 +80,7 @@ class SendfileCase(SynchronousTestCase):
         stop: int = len(CONTENT),
         in_thread: InThread = in_thread,
         reader: ScriptedReader | None = None,
-        first: int = FIRST,
+        first: int = FIRST_STEP,
     ) -> tuple[SendfilePump, Deferred[None]]:
         """
         One that runs.
@@ -165,7 +168,7 @@ class SendfilePumpTests(SendfileCase):
         What goes out at once is little, for the sake of others who have waited for the same, or as much as is said; in
         its next turn a reader has all that its socket takes.
         """
-        for first in (FIRST, 2 * FIRST):
+        for first in (FIRST_STEP, 2 * FIRST_STEP):
             del self.sent[:]
             _, done = self.pump(0, 100_000, first=first)
             self.assertEqual(self.sent, [first])
@@ -178,10 +181,10 @@ class SendfilePumpTests(SendfileCase):
         """
         Nor is it held to that little once it has waited for bytes to come.
         """
-        self.reader.arrive(FIRST - 10)
+        self.reader.arrive(FIRST_STEP - 10)
         _, done = self.pump(0, 100_000)
         self.reader.arrive(100_000)
-        self.assertEqual(self.sent[0], FIRST - 10)
+        self.assertEqual(self.sent[0], FIRST_STEP - 10)
         self.assertGreater(self.sent[1], 10)
         self.line.take_until(lambda: done.called)
         self.successResultOf(done)
@@ -255,6 +258,64 @@ class SendfilePumpTests(SendfileCase):
         self.assertTrue(self.line.received == CONTENT[100:70_000])
         self.assertEqual(self.reader.waits, [100, 101, 5000])
         self.assert_given_back()
+
+    def test_early(self) -> None:
+        """
+        What is on its way to the file goes out at once, and only then is there something to wait for.
+        """
+        for length in (10, FIRST_STEP):
+            del self.sent[:]
+            before = len(self.line.received)
+            self.reader = ScriptedReader(self, CONTENT, 0)
+            self.reader.passing = 100, CONTENT[100:70_000]
+            _, done = self.pump(100, 100 + length)
+            self.assertEqual(self.sent, [length])
+            self.line.take_until(lambda done=done: done.called)  # type: ignore[misc]
+            self.successResultOf(done)
+            self.line.take_until(lambda there=before + length: len(self.line.received) == there)  # type: ignore[misc]
+            self.assertTrue(self.line.received[before:] == CONTENT[100 : 100 + length])
+            self.assertEqual(self.reader.waits, [])
+            self.assert_given_back()
+
+    def test_early_into_a_full_socket(self) -> None:
+        """
+        What the socket does not take of it goes before all that follows, however much of that is there by then.
+        """
+        filled = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                filled += self.transport.getHandle().send(bytes(1000))
+        self.reader = ScriptedReader(self, CONTENT, 0)
+        self.reader.passing = 0, CONTENT[:10_000]
+        self.patch(self.reader, "available", lambda offset: 20_000 - offset if offset >= 10_000 else 0)
+
+        def none_taken(transport: Connection, data: bytes) -> None:
+            direct.write_now(transport, data)
+            # The other side goes on just then.
+            self.line.take_some(filled)
+
+        self.patch(pump, "write_now", none_taken)
+        _, done = self.pump(0, 20_000)
+        self.assertEqual((self.transport._tempDataLen, self.sent), (10_000, [10_000]))
+        self.line.take_until(lambda: done.called)
+        self.successResultOf(done)
+        self.line.take_until(lambda: len(self.line.received) == filled + 20_000)
+        self.assertTrue(self.line.received[filled:] == CONTENT[:20_000])
+
+    def test_cold_behind_what_is_early(self) -> None:
+        """
+        What is in the file behind it may be there for long, and is looked at before it is sent.
+        """
+        cache = Cache()
+        self.patch(os, "preadv", cache.preadv)
+        threads = Threads()
+        self.reader = ScriptedReader(self, CONTENT, 0)
+        self.reader.passing = 0, CONTENT[:5000]
+        self.patch(self.reader, "available", lambda offset: 100_000 - offset if offset >= 5000 else 0)
+        _, done = self.pump(0, 100_000, in_thread=threads)
+        self.assertEqual((self.sent, cache.asked, len(threads.jobs)), ([5000], [5000], 1))
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
 
     def test_asked_while_it_waits(self) -> None:
         """

@@ -74,10 +74,14 @@ class OpenObject:
         self._read = read
         self.size = reader.size
         self.fd = reader.fd
+        self.had_early = reader.had_early
         read.append(object_id)
 
     def available(self, offset: int) -> int:
         return self._reader.available(offset)
+
+    def early(self, offset: int, length: int) -> bytes:
+        return self._reader.early(offset, length)
 
     def wait(self, offset: int) -> Deferred[None]:
         return self._reader.wait(offset)

@@ -25,6 +25,7 @@ from distributor.transfer import disk_writer
 from distributor.transfer.disk_writer import DiskWriter, Filler
 from distributor.transfer.extents import Extents
 from tests.stored import in_thread
+from tests.upstream import MOMENT_S
 
 PAYLOAD = random.Random(7).randbytes(10_000)
 
@@ -172,10 +173,10 @@ class DiskWriterTests(SynchronousTestCase):
 
     def write(self, offset: int, data: bytes) -> None:
         """
-        Bytes come, and nothing more in this turn.
+        Bytes come, and nothing more for a moment.
         """
         self.writer.write(offset, data)
-        self.clock.advance(0)
+        self.clock.advance(MOMENT_S)
 
     def test_before_there_is_a_file(self) -> None:
         """
@@ -203,14 +204,15 @@ class DiskWriterTests(SynchronousTestCase):
                 self.jobs.run()
                 self.assertEqual((writer.extents.runs, writer.hashed), (((0, 1000),), 1000))
 
-    def test_one_job_takes_what_comes_in_one_turn(self) -> None:
+    def test_one_job_takes_what_comes_in_one_moment(self) -> None:
         """
-        What comes in one turn of the reactor goes into one job.
+        What comes within a moment, be it in several turns of the reactor, goes into one job.
         """
         for start in range(0, 3000, 1000):
             self.writer.write(start, PAYLOAD[start : start + 1000])
+            self.clock.advance(0)
         self.assertEqual((self.jobs.waiting, self.writer.queued), ([], 3000))
-        self.clock.advance(0)
+        self.clock.advance(MOMENT_S)
         self.jobs.run()
         self.assertEqual((self.progress, self.writer.queued, self.jobs.waiting), ([(3000, 3000)], 0, []))
 
@@ -223,7 +225,7 @@ class DiskWriterTests(SynchronousTestCase):
         self.assertEqual((len(self.jobs.waiting), self.writer.queued), (1, 5000))
         self.jobs.run()
         self.assertEqual((self.progress, self.writer.queued), ([(1000, 1000)], 4000))
-        self.clock.advance(0)
+        self.clock.advance(MOMENT_S)
         self.jobs.run()
         self.assertEqual((self.progress, self.writer.queued, self.jobs.waiting), ([(1000, 1000), (5000, 5000)], 0, []))
 
@@ -241,20 +243,55 @@ class DiskWriterTests(SynchronousTestCase):
         self.assertEqual((self.progress, self.jobs.waiting), ([(2000, 2000), (4000, 4000)], []))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_waits_for_more_where_much_has_come(self) -> None:
+    def test_nothing_more_will_come(self) -> None:
         """
-        Behind a job that had much to write, less is waited with for a moment; not behind one that had little.
+        Once that is said, nothing is waited for: neither for what waits already, nor for what a job has kept waiting.
         """
-        self.patch(disk_writer, "ENOUGH", 2000)
-        self.write(0, PAYLOAD[:1000])
-        self.jobs.run()
-        self.write(1000, PAYLOAD[1000:1900])
+        self.writer.write(0, PAYLOAD[:1000])
         self.assertEqual(self.jobs.waiting, [])
-        self.clock.advance(0.001)
+        self.writer.hurry()
+        self.clock.advance(0)
+        self.writer.write(1000, PAYLOAD[1000:1900])
         self.jobs.run()
-        self.write(1900, PAYLOAD[1900:2000])
+        self.clock.advance(0)
         self.jobs.run()
-        self.assertEqual(self.progress[-1], (2000, 2000))
+        self.assertEqual((self.progress[-1], self.clock.getDelayedCalls()), ((1900, 1900), []))
+
+    def test_another_copy_is_not_hurried(self) -> None:
+        """
+        Where it starts over, more will come again.
+        """
+        self.writer.hurry()
+        self.writer.start_over(sha256())
+        self.writer.write(0, PAYLOAD[:1000])
+        self.assertEqual(self.jobs.waiting, [])
+        self.clock.advance(MOMENT_S)
+        self.jobs.run()
+        self.assertEqual(self.progress, [(1000, 1000)])
+
+    def test_early(self) -> None:
+        """
+        What has come can be had as long as it is not in the file: while it waits, and while it is written; not more of
+        it than is asked for, and nothing behind its end.
+        """
+        self.writer.write(100, PAYLOAD[100:1000])
+        self.clock.advance(MOMENT_S)
+        self.writer.write(2000, PAYLOAD[2000:3000])
+        for offset, length, expected in (
+            (100, 50, PAYLOAD[100:150]),
+            (999, 50, PAYLOAD[999:1000]),
+            (2500, 5000, PAYLOAD[2500:3000]),
+            (2500, -1, b""),
+            (99, 50, b""),
+            (1000, 50, b""),
+            (3000, 50, b""),
+        ):
+            self.assertEqual(self.writer.early(offset, length), expected, (offset, length))
+        self.jobs.run()
+        self.assertEqual((self.writer.early(100, 50), self.writer.early(2000, 1)), (b"", PAYLOAD[2000:2001]))
+        self.writer.close()
+        self.jobs.run()
+        self.assertEqual(self.writer.early(2000, 1), b"")
 
     def test_hashes_what_was_there(self) -> None:
         """
@@ -292,16 +329,52 @@ class DiskWriterTests(SynchronousTestCase):
 
     def test_close_waits_for_the_job_that_runs(self) -> None:
         """
-        Closing forgets what waits, tells nobody, and fires once the file is not used any more.
+        Closing tells nobody, and fires once what has come is in the file, and that is not used any more.
         """
         self.write(0, b"x")
         self.write(1, b"y")
         closed = self.writer.close()
-        self.assertNoResult(closed)
+        self.writer.write(2, b"z")
+        for _ in range(2):
+            self.assertNoResult(closed)
+            self.jobs.run()
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual((self.progress, self.jobs.waiting, self.clock.getDelayedCalls()), ([], [], []))
+        self.assertEqual((os.pread(self.fd, 10, 0), self.writer.extents.runs), (b"xy", ((0, 2),)))
+
+    def test_close_before_a_job(self) -> None:
+        """
+        What waits for more when it is closed is written, too; but not what no disk takes.
+        """
+        self.writer.write(0, b"x")
+        closed = self.writer.close()
         self.jobs.run()
         self.assertIsNone(self.successResultOf(closed))
-        self.assertEqual((self.progress, self.jobs.waiting), ([], []))
-        self.assertEqual(os.pread(self.fd, 10, 0), b"x")
+        self.assertEqual((self.writer.extents.runs, self.clock.getDelayedCalls()), (((0, 1),), []))
+        refusing = DiskWriter(
+            Filler(-2, 100, sha256()),
+            Extents(),
+            self.clock,
+            self.jobs,
+            lambda: None,
+            self.failures.append,
+            self.make_space,
+        )
+        refusing.write(0, b"x")
+        self.assertIsNone(self.successResultOf(refusing.close()))
+        self.assertEqual(self.jobs.waiting, [])
+
+    def test_close_of_another_copy(self) -> None:
+        """
+        Of another copy that has just been begun with nothing is written over what is there.
+        """
+        self.write(0, b"x")
+        self.writer.start_over(sha256())
+        self.writer.write(0, b"y")
+        closed = self.writer.close()
+        self.jobs.run()
+        self.assertIsNone(self.successResultOf(closed))
+        self.assertEqual((os.pread(self.fd, 10, 0), self.jobs.waiting), (b"x", []))
 
     def test_close_of_an_idle_one(self) -> None:
         """
@@ -329,7 +402,7 @@ class DiskWriterTests(SynchronousTestCase):
             self.make_space,
         )
         writer.write(0, b"x")
-        self.clock.advance(0)
+        self.clock.advance(MOMENT_S)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.failures, [])
 
@@ -369,7 +442,7 @@ class DiskWriterTests(SynchronousTestCase):
         self.full_at(100, 2000, len(PAYLOAD))
         for start in (0, 5000):
             writer.write(start, PAYLOAD[start : start + 5000])
-            self.clock.advance(0)
+            self.clock.advance(MOMENT_S)
         self.assertEqual((asked, self.failures), ([5000, 5000], []))
         self.assertEqual((writer.extents.runs, writer.hashed), (((0, len(PAYLOAD)),), len(PAYLOAD)))
         self.assertEqual(os.pread(self.fd, len(PAYLOAD) + 1, 0), PAYLOAD)
@@ -408,7 +481,7 @@ class DiskWriterTests(SynchronousTestCase):
             )
             with mock.patch.object(os, "pwritev", side_effect=OSError(number, "refused")):
                 writer.write(0, b"x")
-                self.clock.advance(0)
+                self.clock.advance(MOMENT_S)
             self.assertEqual((len(failures), -self.space), (1, evicted))
 
     def test_closed_while_space_is_made(self) -> None:
@@ -431,7 +504,7 @@ class DiskWriterTests(SynchronousTestCase):
         )
         self.full_at(0, 1000)
         writer.write(0, PAYLOAD[:1000])
-        self.clock.advance(0)
+        self.clock.advance(MOMENT_S)
         closed = writer.close()
         self.assertNoResult(closed)
         self.room.pop(0)
@@ -458,15 +531,15 @@ class DiskWriterTests(SynchronousTestCase):
             self.make_space,
         )
         writer.write(0, bytes(wrong))
-        self.clock.advance(0)
+        self.clock.advance(MOMENT_S)
         self.assertEqual((filler.digest(), filler.head), (blake3(wrong).digest(), bytes(wrong[:4100])))
         writer.start_over(blake3())
         self.assertEqual((writer.extents.runs, writer.hashed, filler.head), ((), 0, None))
         writer.write(5000, PAYLOAD[5000:])
-        self.clock.advance(0)
+        self.clock.advance(MOMENT_S)
         self.assertEqual((writer.extents.runs, writer.hashed), (((5000, 10_000),), 0))
         writer.write(0, PAYLOAD[:5000])
-        self.clock.advance(0)
+        self.clock.advance(MOMENT_S)
         self.assertEqual((filler.digest(), filler.head), (blake3(PAYLOAD).digest(), PAYLOAD[:4100]))
         self.assertEqual(progress, [10_000, 0, 10_000])
         for position in (0, 4095, 4096, 9999):

@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
 from distributor.devnet import Cut, Ending, Fault
@@ -28,6 +28,7 @@ from distributor.model import (
 )
 from distributor.transfer import Download, DownloadReader
 from distributor.transfer.filling import Filling
+from tests.delivery.readers import Threads
 from tests.stored import started_store
 from tests.transfer.downloading import CONTENT, PATIENCE_S, DownloadCase, read
 from tests.upstream import TIMEOUT_S, Upstream, payload
@@ -82,6 +83,75 @@ class DownloadTests(DownloadCase):
         self.upstream.flush()
         self.assertIsNone(self.successResultOf(ahead))
         behind.close()
+        self.successResultOf(over)
+
+    def test_early(self) -> None:
+        """
+        Who has had nothing need not wait for the disk, nor who comes meanwhile; who has begun does.
+        """
+        jobs = Threads()
+        self.stall_at(100_000)
+        download, reader = self.download(in_thread=jobs)
+        waiting = reader.wait(0)
+        self.run_download(download)
+        second = download.reader([ByteRange(50_000, 60_000)])
+        for each, offset in ((reader, 0), (second, 50_000)):
+            self.successResultOf(waiting if each is reader else each.wait(offset))
+            self.assertEqual((each.available(offset), each.media_type), (0, "application/octet-stream"))
+            self.assertEqual(each.early(offset, 1000), CONTENT[offset : offset + 1000])
+            more = each.wait(offset + 1000)
+            self.assertNoResult(more)
+            more.addErrback(lambda _: None)
+        beyond = download.reader().wait(100_000)
+        self.assertNoResult(beyond)
+        beyond.addErrback(lambda _: None)
+        jobs.run()
+        self.upstream.flush()
+        self.assertEqual((reader.available(1000), second.available(51_000)), (99_000, 49_000))
+        download.stop()
+        self.upstream.flush()
+
+    def test_the_last_byte_is_not_early(self) -> None:
+        """
+        The last byte of an object waits for the hash here, too.
+        """
+        content = payload(4_000_000)
+        self.upstream = Upstream(self, self.clock, content)
+        self.stall_at(50_000)
+        jobs = Threads()
+        download, _ = self.download(in_thread=jobs)
+        over = self.run_download(download)
+        reader = download.reader([ByteRange(3_999_990, 4_000_000)])
+        waiting = reader.wait(3_999_990)
+        self.upstream.flush()
+        self.successResultOf(waiting)
+        self.assertEqual(reader.early(3_999_990, 100), content[-10:-1])
+        last = download.reader([ByteRange(3_999_999, 4_000_000)])
+        last.wait(3_999_999).addErrback(lambda failure: failure.trap(CancelledError))
+        self.upstream.flush()
+        self.assertEqual(last.early(3_999_999, 1), b"")
+        last.close()
+        self.upstream.nodes[0].faults.always = Fault()
+        while not over.called:
+            self.pass_time(1)
+            while jobs.jobs:
+                jobs.run()
+        self.successResultOf(over)
+
+    def test_nothing_early_of_the_whole(self) -> None:
+        """
+        Once all of an object has come, its hash decides: what is wrong and comes at once is not even begun with.
+        """
+        jobs = Threads()
+        download, reader = self.download(in_thread=jobs)
+        waiting = reader.wait(0)
+        over = self.run_download(download)
+        self.assertNoResult(waiting)
+        self.assertEqual(reader.early(0, 1000), b"")
+        while jobs.jobs:
+            jobs.run()
+            self.upstream.flush()
+        self.successResultOf(waiting)
         self.successResultOf(over)
 
     def test_the_last_byte_waits_for_the_hash(self) -> None:

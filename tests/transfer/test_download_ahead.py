@@ -90,12 +90,14 @@ class AheadTests(DownloadCase):
 
     def test_no_file(self) -> None:
         """
-        If the disk cannot make one, readers are told, and the storage node is left alone.
+        If the disk cannot make one, readers are told, those who have begun as well, and the storage node is left alone.
         """
         self.stall_at(50_000)
         download, reader = self.download()
-        waiting = reader.wait(0)
         over = self.run_download(download)
+        self.successResultOf(reader.wait(0))
+        self.assertEqual(reader.early(0, 100), CONTENT[:100])
+        waiting = reader.wait(100)
         self.made.errback(Failure(DiskFailed("no")))
         self.upstream.flush()
         self.successResultOf(over)
@@ -149,18 +151,18 @@ class AheadTests(DownloadCase):
 
     def test_stopped(self) -> None:
         """
-        One that is left off meanwhile keeps nothing, and comes to its end.
+        One that is left off meanwhile keeps what has come, if there is a file after all, and comes to its end.
         """
         self.stall_at(50_000)
         download, reader = self.download()
         over = self.run_download(download)
-        waiting = reader.wait(0)
+        waiting = reader.wait(50_000)
         download.stop()
         self.upstream.flush()
         self.failureResultOf(waiting, Overloaded)
         self.make()
         self.successResultOf(over)
-        self.assertEqual(self.store.used, 0)
+        self.assertEqual(self.store.used, 50_000)
 
     def test_room_to_be_made(self) -> None:
         """

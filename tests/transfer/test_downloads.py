@@ -183,7 +183,7 @@ class DownloadsTests(SynchronousTestCase):
         assert first is not None
         first.reader()
         self.asked()
-        self.clock.advance(2)
+        self.clock.advance(2 - self.clock.seconds())
         one, two, three = (download.progress() for download in self.downloads)
         self.assertEqual((one.id, one.state, one.size, one.present, one.readers), ("1", "filling", 100_000, 50_000, 2))
         self.assertEqual((one.sources, one.rate, one.seconds_left), (("http://node0.example/",), 25_000, 2.0))

@@ -28,6 +28,12 @@ class Nothing:
         """
         raise AssertionError
 
+    def early(self, offset: int, length: int) -> bytes:
+        """
+        Not asked for.
+        """
+        raise AssertionError
+
     def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
         """
         Not asked for.
@@ -54,7 +60,7 @@ class WaitersTests(SynchronousTestCase):
         self.waiters = Waiters(self.clock, self.ready, lambda reader: reader.error or self.error)
         self.reader = DownloadReader(Nothing(), ())
 
-    def ready(self, offset: int) -> bool:
+    def ready(self, reader: DownloadReader, offset: int) -> bool:
         """
         Whether the byte at C{offset} has come.
         """
@@ -135,6 +141,50 @@ class WaitersTests(SynchronousTestCase):
         self.assertIsNone(self.successResultOf(third))
         self.assertNoResult(again[0])
 
+    def beginner(self) -> DownloadReader:
+        """
+        One that has had nothing.
+        """
+        return DownloadReader(Nothing(), ())
+
+    def test_those_who_begin_come_first(self) -> None:
+        """
+        Who has had nothing yet is told before those who go on, whoever has waited for longer.
+        """
+        told: list[str] = []
+        self.reader.begun = True
+        going_on = self.waiters.wait(self.reader, 0)
+        going_on.addCallback(lambda _: told.append("going on"))
+        beginning = self.waiters.wait(self.beginner(), 0)
+        beginning.addCallback(lambda _: told.append("beginning"))
+        self.there = 1
+        self.waiters.wake()
+        self.clock.advance(0)
+        self.assertEqual(told, ["beginning", "going on"])
+
+    def test_only_those_who_begin(self) -> None:
+        """
+        What concerns them alone is looked at for nobody else, and not at all where there is none.
+        """
+        self.reader.begun = True
+        going_on = self.waiters.wait(self.reader, 0)
+        self.waiters.wake_beginners()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        beginning = self.waiters.wait(self.beginner(), 0)
+        self.there = 1
+        self.waiters.wake_beginners()
+        self.clock.advance(0)
+        self.assertIsNone(self.successResultOf(beginning))
+        self.assertNoResult(going_on)
+        # Nor does it keep others from being woken.
+        late = self.waiters.wait(self.beginner(), 5)
+        self.waiters.wake_beginners()
+        self.waiters.wake()
+        self.clock.advance(0)
+        self.assertIsNone(self.successResultOf(going_on))
+        late.cancel()
+        self.failureResultOf(late, CancelledError)
+
     def test_rests_as_long_as_it_took(self) -> None:
         """
         A pass that took long is followed by as long a rest, so that waking leaves time for everything else; but never
@@ -185,6 +235,13 @@ class Download:
         What is there is at the beginning.
         """
         return max(0, self.there - offset)
+
+    def early(self, offset: int, length: int) -> bytes:
+        """
+        A hundred bytes are on their way.
+        """
+        come = max(0, self.there + 100 - offset)
+        return bytes(min(length, come))
 
     def wait(self, reader: DownloadReader, offset: int) -> Deferred[None]:
         """
@@ -262,6 +319,44 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual(reader.may_have_read.runs, ((100, 500),))
         reader.available(700)
         self.assertEqual(reader.may_have_read.runs, ((100, 500), (700, 800)))
+
+    def test_early(self) -> None:
+        """
+        What is on its way is given once, to who has had nothing, and counts as read.
+        """
+        reader = self.reader((100, 500), (700, 800))
+        self.assertEqual((reader.early(100, 50), reader.begun), (b"", False))
+        self.download.there = 90
+        self.assertEqual((len(reader.early(100, 50)), reader.begun), (50, True))
+        self.assertEqual(reader.may_have_read.runs, ((100, 150),))
+        self.assertEqual(reader.early(150, 50), b"")
+
+    def test_had_early(self) -> None:
+        """
+        It keeps what it was given until that is in the file.
+        """
+        reader = self.reader((100, 500))
+        self.download.there = 90
+        data = reader.early(100, 50)
+        reader.available(150)
+        self.download.there = 149
+        reader.available(120)
+        self.assertEqual(reader.had_early, (100, data))
+        self.download.there = 151
+        reader.available(150)
+        self.assertEqual(reader.had_early, (0, b""))
+
+    def test_nothing_early(self) -> None:
+        """
+        Nor is it given to one that has read the file, has failed, or is closed.
+        """
+        self.download.there = 10
+        begun, failed, closed = (self.reader((0, 1000)) for _ in range(3))
+        begun.available(0)
+        failed.fail(ContentMismatch())
+        closed.close()
+        for reader in begun, failed, closed:
+            self.assertEqual(reader.early(10, 50), b"")
 
     def test_a_step(self) -> None:
         """

@@ -184,10 +184,13 @@ class StatesTests(AssetCase):
         """
         One who goes away before the first byte has come is no trouble, and the download goes on.
         """
+        self.node.upstream.nodes[0].faults.next.append(Fault(delay_s=1.0))
         visit = self.node.visit()
         visit.put(ASSET)
         visit.lose()
         self.assertEqual(visit.answers, [])
+        self.node.clock.advance(1)
+        self.node.settle()
         self.assertEqual(self.node.ask()["X-Cache"], "hit")
         self.successResultOf(self.node.gate.empty())
 

@@ -22,6 +22,7 @@ from twisted.web.client import ResponseFailed
 from distributor.devnet import Cut, Ending, Fault
 from distributor.model import (
     BLAKE3_256,
+    FIRST_STEP,
     ContentHash,
     DiskFailed,
 )
@@ -318,6 +319,27 @@ class DiskTests(FailureCase):
         for answer in given:
             self.assertTrue(answer.whole and answer.body == CONTENT)
         self.assertEqual(len(lines), 1, lines)
+
+    def test_cannot_be_written_once_it_has_begun(self) -> None:
+        """
+        An answer that has begun with what never reached the disk is verified with it: it is whole where both are right,
+        and cut where either is wrong.
+        """
+        for came, elsewhere, whole in (
+            (STALL, Fault(), True),
+            (STALL, Fault(flip_at=200_000), False),
+            (evolve(STALL, flip_at=5), Fault(), False),
+        ):
+            self.start(CONTENT)
+            self.faults.next.append(came)
+            self.faults.always = elsewhere
+            with mock.patch("os.pwritev", side_effect=OSError(errno.ENOSPC, "full")):
+                visit = self.node.visit()
+                visit.send(ASSET)
+                self.advance(TIMEOUT_S)
+            self.assertEqual(self.node.upstream.ranges[1], f"bytes={FIRST_STEP}-299999")
+            self.assertEqual((visit.answer.status, visit.answer.whole), (200, whole))
+            self.assertTrue(not whole or visit.answer.body == CONTENT)
 
     def test_empty_object(self) -> None:
         """

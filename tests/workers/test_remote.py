@@ -4,8 +4,10 @@ Tests for L{distributor.workers.remote} and L{distributor.workers.owner}, one ag
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
+from unittest import mock
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.testing import StringTransport
@@ -18,11 +20,13 @@ from distributor.model import (
     CacheState,
     CatalogueUnavailable,
     ContentMismatch,
+    DiskFailed,
     ObjectNotDistributed,
     SourcesFailed,
 )
 from distributor.node import Found, Opened
-from distributor.transfer import IDownloadReader
+from distributor.transfer import IDownloadReader, Passage
+from tests.delivery.readers import Threads
 from tests.workers.wired import CONTENT, PATIENCE_S, WiredCase
 
 WHOLE = ByteRange(0, len(CONTENT))
@@ -130,6 +134,66 @@ class DownloadTests(RemoteCase):
         self.successResultOf(self.begun(opened, part))
         self.assertTrue(opened.external)
         self.assertEqual(self.read(opened, part.start, part.stop), CONTENT[part.start : part.stop])
+
+    def test_early(self) -> None:
+        """
+        What the owner has not written yet is given to a worker's reader who has had nothing; then that waits.
+        """
+        self.upstream.nodes[0].faults.next.append(Fault(cut=Cut(100_000, Ending.STALL)))
+        self.hire()
+        jobs = Threads()
+        self.patch(self.downloads, "_in_thread", jobs)
+        opened = self.opened()
+        self.successResultOf(self.begun(opened))
+        reader = opened.reader
+        assert reader is not None
+        self.assertEqual((reader.available(0), reader.early(0, 1000)), (0, CONTENT[:1000]))
+        self.assertEqual(reader.early(1000, 1000), b"")
+        waiting = reader.wait(1000)
+        self.settle()
+        self.assertNoResult(waiting)
+        jobs.run()
+        self.settle()
+        self.successResultOf(waiting)
+        self.assertEqual(reader.available(1000), 99_000)
+
+    def goes_on_without_a_disk(self, elsewhere: Fault) -> Deferred[Passage]:
+        """
+        A reader has had a thousand bytes that never reach the owner's disk, and wants the rest.
+        """
+        self.upstream.nodes[0].faults.next.append(Fault(cut=Cut(100_000, Ending.STALL)))
+        self.upstream.nodes[0].faults.always = elsewhere
+        self.hire()
+        jobs = Threads()
+        self.patch(self.downloads, "_in_thread", jobs)
+        opened = self.opened()
+        self.successResultOf(self.begun(opened))
+        assert opened.reader is not None
+        self.assertEqual(opened.reader.early(0, 1000), CONTENT[:1000])
+        waiting = opened.reader.wait(1000)
+        with mock.patch("os.pwritev", side_effect=OSError(errno.ENOSPC, "full")):
+            jobs.run()
+            self.settle()
+        self.failureResultOf(waiting, DiskFailed)
+        passing = Deferred.fromCoroutine(opened.passage(ByteRange(1000, len(CONTENT))))
+        self.settle()
+        return passing
+
+    def test_early_and_no_disk(self) -> None:
+        """
+        If the owner's disk has failed before it had them, the first bytes are verified with what a storage node gives.
+        """
+        transport = StringTransport()
+        sent = self.successResultOf(self.goes_on_without_a_disk(Fault())).send_to(transport)
+        self.settle()
+        self.successResultOf(sent)
+        self.assertEqual(transport.value(), CONTENT[1000:])
+
+    def test_early_and_then_wrong(self) -> None:
+        """
+        So that what is wrong is not whole.
+        """
+        self.failureResultOf(self.goes_on_without_a_disk(Fault(flip_at=2_000_000)), ContentMismatch)
 
     def test_left_while_it_is_opened(self) -> None:
         """
