@@ -149,6 +149,31 @@ class Peer(Resource):
         return b"x"
 
 
+class Taking(Protocol):
+    """
+    Takes so many bytes, and then as many again.
+
+    @ivar pieces: the lengths of what came at once.
+    @ivar got: fires when all have come.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self.expect()
+
+    def expect(self) -> None:
+        """
+        Begin anew.
+        """
+        self.pieces: list[int] = []
+        self.got: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.pieces.append(len(data))
+        if sum(self.pieces) == self._length:
+            self.got.callback(None)
+
+
 class AgentTests(TestCase):
     """
     The agent, over real sockets.
@@ -269,20 +294,12 @@ class AgentTests(TestCase):
         """
         A request does not wait for the reactor's next turn; of what answers it, little is read at first.
         """
-        pieces: list[int] = []
-        got: Deferred[None] = Deferred()
-
-        class Taking(Protocol):
-            def dataReceived(self, data: bytes) -> None:
-                pieces.append(len(data))
-                if sum(pieces) == len(content):
-                    got.callback(None)
-
         content = bytes(200 * 1024)
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
         uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
-        protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(Taking))
+        taking = Taking(len(content))
+        protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(lambda: taking))
         peer, _ = listener.accept()
         self.addCleanup(peer.close)
         peer.settimeout(5)
@@ -290,11 +307,10 @@ class AgentTests(TestCase):
             protocol.transport.writeSequence(lines)  # type: ignore[attr-defined]
             self.assertEqual(peer.recv(100), b"".join(lines))
             peer.sendall(content)
-            await got
-            self.assertLessEqual(pieces[0], 20 * 1024)
-            self.assertGreater(max(pieces), 20 * 1024)
-            del pieces[:]
-            got = Deferred()
+            await taking.got
+            self.assertLessEqual(taking.pieces[0], 20 * 1024)
+            self.assertGreater(max(taking.pieces), 20 * 1024)
+            taking.expect()
         protocol.transport.write(b"bye")  # type: ignore[attr-defined]
         self.assertEqual(peer.recv(100), b"bye")
         protocol.transport.abortConnection()  # type: ignore[attr-defined]
@@ -319,9 +335,11 @@ class AgentTests(TestCase):
         self.addCleanup(listener.close)
         uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
         lost: Deferred[None] = Deferred()
+        losses: list[Failure] = []
 
         class Losing(Protocol):
             def connectionLost(self, reason: Failure = connectionDone) -> None:
+                losses.append(reason)
                 lost.callback(None)
 
         protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(Losing))
@@ -335,19 +353,12 @@ class AgentTests(TestCase):
         transport.write(b"z")
         await lost
         transport.write(b"!")
+        self.assertEqual(len(losses), 1)
 
     async def test_much_is_read_at_once(self) -> None:
         """
         What has come to a connection is read 256 KiB at a time, where Twisted would read 64 KiB.
         """
-        pieces: list[int] = []
-        got: Deferred[None] = Deferred()
-
-        class Taking(Protocol):
-            def dataReceived(self, data: bytes) -> None:
-                pieces.append(len(data))
-                if sum(pieces) == len(content):
-                    got.callback(None)
 
         class Giving(Protocol):
             def connectionMade(self) -> None:
@@ -358,11 +369,12 @@ class AgentTests(TestCase):
         listening = self.reactor.listenTCP(0, Factory.forProtocol(Giving), interface="127.0.0.1")
         self.addCleanup(listening.stopListening)
         uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listening.getHost().port)
-        protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(Taking))
-        await got
+        taking = Taking(len(content))
+        protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(lambda: taking))
+        await taking.got
         protocol.transport.abortConnection()  # type: ignore[attr-defined]
-        self.assertGreater(max(pieces), 64 * 1024)
-        self.assertLessEqual(max(pieces), 256 * 1024)
+        self.assertGreater(max(taking.pieces), 64 * 1024)
+        self.assertLessEqual(max(taking.pieces), 256 * 1024)
 
     async def test_tls_is_verified(self) -> None:
         """

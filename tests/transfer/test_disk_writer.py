@@ -344,25 +344,13 @@ class DiskWriterTests(SynchronousTestCase):
 
     def test_close_before_a_job(self) -> None:
         """
-        What waits for more when it is closed is written, too; but not what no disk takes.
+        What waits for more when it is closed is written, too.
         """
         self.writer.write(0, b"x")
         closed = self.writer.close()
         self.jobs.run()
         self.assertIsNone(self.successResultOf(closed))
         self.assertEqual((self.writer.extents.runs, self.clock.getDelayedCalls()), (((0, 1),), []))
-        refusing = DiskWriter(
-            Filler(-2, 100, sha256()),
-            Extents(),
-            self.clock,
-            self.jobs,
-            lambda: None,
-            self.failures.append,
-            self.make_space,
-        )
-        refusing.write(0, b"x")
-        self.assertIsNone(self.successResultOf(refusing.close()))
-        self.assertEqual(self.jobs.waiting, [])
 
     def test_close_of_another_copy(self) -> None:
         """
