@@ -213,10 +213,16 @@ class RemoteReader:
             self._fd = (await ask(self._owner, File, reader=self._number))["file"]  # type: ignore[assignment]
         self.external = bool(answer["external"])
         self.media_type = str(answer["type"])
-        self._granted = offset, offset + granted
         if granted:
-            self.had_early = (0, b"")
+            self._grant(offset, offset + granted)
         self._early = answer["early"]  # type: ignore[assignment]
+
+    def _grant(self, start: int, stop: int) -> None:
+        # All that has been read in one go stays so: the hash of a passage that goes on from there begins with it.
+        early_at, early = self.had_early
+        before, reached = (early_at, early_at + len(early)) if early else self._granted
+        self._granted = (before if reached == start else start), stop
+        self.had_early = (0, b"")
 
     def _give_up(self) -> None:
         self._tell(Cancel)

@@ -334,26 +334,28 @@ class AgentTests(TestCase):
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
         uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
-        lost: Deferred[None] = Deferred()
-        losses: list[Failure] = []
 
         class Losing(Protocol):
             def connectionLost(self, reason: Failure = connectionDone) -> None:
                 losses.append(reason)
                 lost.callback(None)
 
-        protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(Losing))
-        transport = protocol.transport  # type: ignore[attr-defined]
-        peer, _ = listener.accept()
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        peer.close()
-        transport.write(b"x")
-        transport.write(b"y")
-        transport.loseConnection()
-        transport.write(b"z")
-        await lost
-        transport.write(b"!")
-        self.assertEqual(len(losses), 1)
+        for gives_up in (False, True):
+            lost: Deferred[None] = Deferred()
+            losses: list[Failure] = []
+            protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(Losing))
+            transport = protocol.transport  # type: ignore[attr-defined]
+            peer, _ = listener.accept()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            transport.write(b"x")
+            transport.write(b"y")
+            if gives_up:
+                transport.loseConnection()
+                transport.write(b"z")
+            await lost
+            transport.write(b"!")
+            self.assertEqual(len(losses), 1)
 
     async def test_much_is_read_at_once(self) -> None:
         """

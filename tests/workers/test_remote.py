@@ -195,6 +195,29 @@ class DownloadTests(RemoteCase):
         """
         self.failureResultOf(self.goes_on_without_a_disk(Fault(flip_at=2_000_000)), ContentMismatch)
 
+    def test_all_that_has_been_read_is_verified(self) -> None:
+        """
+        What a reader has had early, and then in several steps, is verified with what a storage node gives after it.
+        """
+        came = LARGEST_STEP + 500_000
+        self.upstream.nodes[0].faults.next.append(Fault(cut=Cut(came, Ending.STALL)))
+        self.hire()
+        jobs = Threads()
+        with mock.patch.object(self.downloads, "_in_thread", jobs):
+            opened = self.opened()
+            self.successResultOf(self.begun(opened))
+        reader = opened.reader
+        assert reader is not None
+        self.assertEqual(reader.early(0, 1000), CONTENT[:1000])
+        while jobs.jobs:
+            jobs.run()
+            self.settle()
+        self.assertEqual(self.read(opened, 1000, came), CONTENT[1000:came])
+        self.upstream.nodes[0].faults.always = Fault(flip_at=came + 100_000)
+        passing = Deferred.fromCoroutine(opened.passage(ByteRange(came, len(CONTENT))))
+        self.settle()
+        self.failureResultOf(passing, ContentMismatch)
+
     def test_left_while_it_is_opened(self) -> None:
         """
         An answer whose viewer goes before the owner has said that it is open is forgotten by the owner, too.
