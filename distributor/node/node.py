@@ -176,7 +176,7 @@ class Node(Shelf):
 
         @raise Overloaded: it has taken too long.
         """
-        await self._passages.in_time(reader.wait(offset))
+        await self._passages.deadlines.in_time(reader.wait(offset))
 
     async def passage(self, found: Found, wanted: ByteRange, reader: IReader | None) -> Passage:
         """

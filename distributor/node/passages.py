@@ -4,19 +4,20 @@ Answers that are passed through: from a storage node to one reader.
 
 from __future__ import annotations
 
-from typing import Any
-
-from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
+from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 
-from distributor.model import ByteRange, Hasher, InThread, IReader, Listing, Overloaded
+from distributor.model import ByteRange, Hasher, InThread, IReader, Listing
+from distributor.node.deadlines import Deadlines
 from distributor.sources import StorageNodes
 from distributor.transfer import HashLine, Passage, feed
 
 
 class Passages:
     """
-    So many at once; and the patience of those who wait for a first byte.
+    So many at once.
+
+    @ivar deadlines: the patience of those who wait for a first byte.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Passages:
         self._clock = clock
         self._in_thread = in_thread
         self._patience_s = patience_s
+        self.deadlines = Deadlines(clock, patience_s)
         self._places = DeferredSemaphore(most)
 
     async def passage(self, listing: Listing, wanted: ByteRange, reader: IReader | None) -> Passage:
@@ -46,27 +48,16 @@ class Passages:
             if wanted.start and not await self._take_in(hasher, reader, wanted.start):
                 hasher = None
         hash_line = HashLine(hasher, self._in_thread) if hasher is not None else None
-        await self.in_time(self._places.acquire())
+        await self.deadlines.in_time(self._places.acquire())
         passage = Passage(
             listing, wanted, self._storage_nodes, self._clock, hash_line, self._patience_s, self._places.release
         )
         try:
-            await self.in_time(passage.ready())
+            await self.deadlines.in_time(passage.ready())
         except BaseException:
             passage.close()
             raise
         return passage
-
-    async def in_time(self, waiting: Deferred[Any]) -> None:
-        """
-        Wait for a first byte.
-
-        @raise Overloaded: it has taken too long.
-        """
-        try:
-            await waiting.addTimeout(self._patience_s, self._clock)
-        except TimeoutError as error:
-            raise Overloaded(f"no byte within {self._patience_s:g} s") from error
 
     async def _take_in(self, hasher: Hasher, reader: IReader | None, stop: int) -> bool:
         """
