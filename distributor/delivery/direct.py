@@ -84,7 +84,6 @@ def release(transport: Connection) -> None:
 
 
 def _cork(transport: Connection, value: int) -> None:
-    handle = transport.getHandle()
     # Other sockets have no packets.
-    if handle.family in (socket.AF_INET, socket.AF_INET6):
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, value)
+    with suppress(OSError):
+        transport.getHandle().setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, value)

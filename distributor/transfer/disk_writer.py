@@ -252,11 +252,18 @@ class DiskWriter:
                 return data[offset - start : offset - start + max(0, length)]
         return b""
 
+    @property
+    def behind(self) -> bool:
+        """
+        Whether no job runs, and there is something to hash that is in the file.
+        """
+        return not self._busy and not self._closed and self.hashed < self.extents.stop_at(0)
+
     def run(self) -> None:
         """
-        Start a job, if none runs and there is something to hash that is in the file.
+        Start a job, if L{behind}.
         """
-        if not self._busy and not self._closed and self.hashed < self.extents.stop_at(0):
+        if self.behind:
             self._start()
 
     def _consider(self) -> None:

@@ -4,7 +4,7 @@ The network's side of a download: which segments run, and which storage nodes th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Protocol as TypingProtocol
 
@@ -184,18 +184,16 @@ class Fetch:
 
     # The plan.
 
-    def _running(self) -> list[Running]:
-        return [
-            Running(key, segment.position, segment.stop_offset, segment.rate, segment.paused_s)
-            for key, segment in self.segments.items()
-        ]
+    def _running(self) -> Iterator[Running]:
+        for key, segment in self.segments.items():
+            yield Running(key, segment.position, segment.stop_offset, segment.rate, segment.paused_s)
 
     def _act(self) -> None:
         self._next_plan = None
         sources = self._round.left() or self._sources
         limits = Limits(ranges=any(not self._standings.ignores_ranges(source) for source in sources))
         readings = self._sink.readings()
-        for action in plan(self._object.size, self.arrived, self._running(), readings, limits):
+        for action in plan(self._object.size, self.arrived, list(self._running()), readings, limits):
             if self._over or self._waits():
                 return
             self._do(action)

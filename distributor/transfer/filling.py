@@ -191,7 +191,7 @@ class Filling:
         A reader has come, waits, or has left.
         """
         if not self._over:
-            if self._owner.is_read:
+            if self._writer.behind and self._owner.is_read:
                 # What is there may have to be hashed first, and that was nobody's concern before.
                 self._writer.run()
             self._fetch.plan_soon()

@@ -12,7 +12,7 @@ The rules, in the order in which they go:
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from attrs import evolve, frozen
 
@@ -147,7 +147,7 @@ def comes_soon(offset: int, segment: Running) -> bool:
     return offset - segment.position <= rate * SOON_S
 
 
-def begins_with_a_seek(offset: int, arrived: Extents, running: Collection[Running]) -> bool:
+def begins_with_a_seek(offset: int, arrived: Extents, running: Iterable[Running]) -> bool:
     """
     Whether an answer that begins at C{offset} needs a storage node to be asked for just that, as neither what is there
     nor what is on its way will do.
