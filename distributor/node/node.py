@@ -26,7 +26,7 @@ from distributor.node.passages import Passages
 from distributor.node.shelf import Shelf
 from distributor.observe import Sparse
 from distributor.sources import StorageNodes
-from distributor.transfer import Downloads, Passage
+from distributor.transfer import Downloads, IDownloadReader, Passage
 
 
 class Catalogue(TypingProtocol):
@@ -98,13 +98,31 @@ class Node(Shelf):
         entry = self.stored(object_id)
         if entry is not None:
             return self.found(object_id, entry)
-        download = self._downloads.get(object_id)
-        if download is not None and download.error is None and object_id not in self._departed:
-            return Found(download.object, download.cache_state, download.media_type, download.listing)
+        coming = self.coming(object_id)
+        if coming is not None:
+            return coming
         began = self._clock.seconds()
         listing = await self.lookup(object_id)
         took_s = self._clock.seconds() - began
         return Found(listing.object, self._cold_state(listing.object), listing.object.type, listing, took_s)
+
+    def coming(self, object_id: str) -> Found | None:
+        """
+        What there is to know of an object that is being downloaded.
+        """
+        download = self._downloads.get(object_id)
+        if download is None or download.error is not None or object_id in self._departed:
+            return None
+        return Found(download.object, download.cache_state, download.media_type, download.listing)
+
+    def join_now(self, object_id: str, wanted: ByteRange) -> IDownloadReader | None:
+        """
+        A reader of a download, if that has what C{wanted} begins with. The caller closes it.
+        """
+        download = self._downloads.get(object_id)
+        if download is None or download.error is not None or not download.ready(wanted.start):
+            return None
+        return download.reader((wanted,))
 
     def _cold_state(self, object: DataObject) -> CacheState:
         """

@@ -12,7 +12,7 @@ from distributor.cache import Entry, OpenFiles, StoredReader
 from distributor.model import ByteRange, CacheState, ContentHash, DataObject, DiskFailed, InThread, IReader
 from distributor.node.opened import Found, Opened
 from distributor.observe import Sparse
-from distributor.transfer import Passage
+from distributor.transfer import IDownloadReader, Passage
 
 
 class Stored(TypingProtocol):
@@ -132,7 +132,7 @@ class Shelf(ABC):
         """
         self._stored.touch(object_id)
 
-    def open_now(self, object_id: str, entry: Entry) -> IReader | None:
+    def open_now(self, object_id: str, size: int) -> IReader | None:
         """
         The reader of a complete object, if its file is open already. The caller closes it.
         """
@@ -140,7 +140,20 @@ class Shelf(ABC):
         if file is None:
             return None
         self._stored.touch(object_id)
-        return StoredReader(file, entry.size)
+        return StoredReader(file, size)
+
+    def coming(self, object_id: str) -> Found | None:
+        """
+        What there is to know of an object that is being downloaded, where that is known here.
+        """
+        return None
+
+    def join_now(self, object_id: str, wanted: ByteRange) -> IDownloadReader | None:
+        """
+        A reader of a download, if that has what C{wanted} begins with, and is one that is known here. The caller closes
+        it.
+        """
+        return None
 
     async def open_stored(self, found: Found) -> Opened | None:
         """
@@ -160,9 +173,9 @@ class Shelf(ABC):
 
     def opened(self, found: Found, reader: IReader) -> Opened:
         """
-        A complete object that is being read, with the storage nodes behind it.
+        An object that is being read, with the storage nodes behind it.
         """
-        return Opened(self, found, CacheState.HIT, reader, found.type)
+        return Opened(self, found, found.cache, reader, found.type)
 
     def unreadable(self, object_id: str, error: Exception) -> None:
         """

@@ -79,7 +79,11 @@ class Download:
         self._filling: Filling | None = None
         self._allocation: Allocation | None = None
         self._filled: Deferred[None] = Deferred()
-        self._waiters = Waiters(clock, self._ready, lambda reader: reader.error or self.error)
+        self._waiters = Waiters(
+            clock,
+            lambda reader, offset: self.ready(offset, begun=reader.begun),
+            lambda reader: reader.error or self.error,
+        )
         self._readers: dict[DownloadReader, None] = {}
         self._readers_at_the_end = 0
         self._records: Records | None = None
@@ -145,14 +149,19 @@ class Download:
             self._filling.readers_changed()
         return waiting
 
-    def _ready(self, reader: DownloadReader, offset: int) -> bool:
+    def ready(self, offset: int, *, begun: bool = False) -> bool:
+        """
+        Whether L{wait} would have nothing to wait for.
+
+        @param begun: the reader has been given something already.
+        """
         if self._filling is None:
             return False
         if self._filling.media_type is None and (self.object.type is None or self._filling.head_comes):
             return False
         if self.available(offset) > 0 or (offset >= self.size and self._state is State.VERIFIED):
             return True
-        return not reader.begun and self.early(offset, 1) != b""
+        return not begun and self.early(offset, 1) != b""
 
     def reader(self, ranges: Sequence[ByteRange] | None = None) -> DownloadReader:
         """

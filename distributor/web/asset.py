@@ -59,14 +59,15 @@ class Assets:
         self.tally = tally
         self.access = access
 
-    async def respond(self, exchange: Exchange, object_id: str) -> None:
+    async def respond(self, exchange: Exchange, object_id: str, waited_s: float = 0.0) -> None:
         """
         Answer one request, whatever happens. When this returns, nothing more is going to be sent.
 
+        @param waited_s: for how long it has waited for its turn.
         @raise CancelledError: it was cancelled, as the client has gone.
         """
         asked = asset_request(exchange.method, object_id, exchange.field, exchange.query, new_request_id)
-        visit = _Visit(exchange, asked, self)
+        visit = _Visit(exchange, asked, self, waited_s)
         refusal = self.gate.enter(visit)
         if refusal is not None:
             exchange.end_connection()
@@ -85,7 +86,7 @@ class _Visit:
 
     _log = Logger()
 
-    def __init__(self, exchange: Exchange, asked: AssetRequest, assets: Assets) -> None:
+    def __init__(self, exchange: Exchange, asked: AssetRequest, assets: Assets, waited_s: float) -> None:
         self._exchange = exchange
         self._asked = asked
         self._assets = assets
@@ -93,7 +94,7 @@ class _Visit:
         self._clock = assets.clock
         self._cache: CacheState | None = None
         self._head_after_s: float | None = None
-        self._began = self._clock.seconds()
+        self._began = self._clock.seconds() - waited_s
 
     async def run(self) -> None:
         """

@@ -22,6 +22,7 @@ from distributor.model import (
     CacheState,
     CatalogueUnavailable,
     Listing,
+    NoRoom,
     ObjectNotAccepted,
     ObjectNotDistributed,
     ObjectNotFound,
@@ -82,7 +83,7 @@ class NodeTests(SynchronousTestCase):
         self.upstream = Upstream(self, self.clock, CONTENT)
         self.catalogue = Listed(self.upstream.listing)
         trouble = Sparse(self.clock, Logger())
-        downloads = Downloads(
+        self.downloads = Downloads(
             self.store,
             self.upstream.client,
             self.clock,
@@ -92,10 +93,11 @@ class NodeTests(SynchronousTestCase):
             queue_length=2,
             patience_s=PATIENCE_S,
         )
+        downloads = self.downloads
         self.addCleanup(lambda: self.successResultOf(Deferred.fromCoroutine(downloads.stop())))
         self.node = Node(
             self.store,
-            downloads,
+            self.downloads,
             self.catalogue,
             self.upstream.client,
             self.clock,
@@ -172,6 +174,48 @@ class NodeTests(SynchronousTestCase):
         third = self.open()
         self.successResultOf(self.begin(third))
         self.assertEqual((third.cache, third.type, self.catalogue.lookups), (CacheState.HIT, found.type, lookups))
+
+    def test_joining_at_once(self) -> None:
+        """
+        A download is joined without waiting where it has what is wanted first: not before anything has come, not where
+        nothing has, and not once it is over.
+        """
+        self.upstream.nodes[0].faults.always = Fault(cut=Cut(100_000, Ending.STALL), delay_s=1)
+        self.assertIsNone(self.node.coming("7"))
+        self.assertIsNone(self.node.join_now("7", WHOLE))
+        opened = self.open()
+        begun = Deferred.fromCoroutine(opened.begin(WHOLE))
+        self.assertIsNone(self.node.join_now("7", WHOLE))
+        self.clock.advance(1)
+        self.upstream.flush()
+        self.successResultOf(begun)
+        found = self.node.coming("7")
+        assert found is not None
+        self.assertEqual((found.cache, found.listing), (CacheState.PENDING, self.upstream.listing))
+        self.assertIsNone(self.node.join_now("7", ByteRange(200_000, 200_001)))
+        reader = self.node.join_now("7", ByteRange(50_000, len(CONTENT)))
+        assert reader is not None
+        self.assertEqual((reader.available(50_000), reader.external), (50_000, False))
+        reader.close()
+        self.upstream.nodes[0].faults.always = Fault()
+        self.clock.advance(5)
+        self.upstream.flush()
+        self.assertIsNone(self.node.coming("7"))
+        self.assertIsNone(self.node.join_now("7", WHOLE))
+
+    def test_a_download_that_has_failed_is_not_joined(self) -> None:
+        """
+        Nobody gets bytes from a download that puts its file away.
+        """
+        self.upstream.nodes[0].faults.always = Fault(cut=Cut(100_000, Ending.STALL))
+        self.successResultOf(self.begin(self.open()))
+        download = self.downloads.get("7")
+        assert download is not None
+        self.assertIsNotNone(self.node.coming("7"))
+        download.error = NoRoom("full")
+        self.assertTrue(download.ready(0))
+        self.assertIsNone(self.node.coming("7"))
+        self.assertIsNone(self.node.join_now("7", WHOLE))
 
     def test_finding_starts_nothing(self) -> None:
         """

@@ -302,7 +302,12 @@ class DiskWriterTests(SynchronousTestCase):
         self.assertEqual(self.jobs.waiting, [])
         self.writer.extents = Extents(((0, 500), (1000, 1500)))
         os.pwrite(self.fd, PAYLOAD[:1500], 0)
+        self.assertTrue(self.writer.behind)
         self.writer.run()
+        # A job is at it.
+        self.assertFalse(self.writer.behind)
+        self.writer.run()
+        self.assertEqual(len(self.jobs.waiting), 1)
         self.jobs.run()
         self.assertEqual((self.progress, self.clock.getDelayedCalls()), ([(1500, 1500)], []))
 

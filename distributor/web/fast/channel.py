@@ -4,6 +4,7 @@ A connection on which the short way is tried first.
 
 from __future__ import annotations
 
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -53,7 +54,7 @@ class FastChannel(Channel):
         # Whether what comes is looked at here.
         self._ours = True
         self._looking = False
-        self._answering: Deferred[None] | None = None
+        self._answering: Deferred[Any] | None = None
         self._idle_s: float | None = None
         self._over = False
 
@@ -135,17 +136,11 @@ class FastChannel(Channel):
             note(self, hits, decided, asked_as, sent, 0.0)
             self._answered(decided.taken, decided.plain)
             return
-        reader = hits.node.open_now(object_id, decided.prepared.entry)
+        reader = hits.node.open_now(object_id, decided.prepared.found.object.size)
         if reader is None:
             self._answer(plain_head(self._came))
             return
-        visit = Visit(self, hits, decided, asked_as, sent, reader)
-        hits.gate.enter(visit)
-        answering = visit.run()
-        if answering is None:
-            self._answered(decided.taken, decided.plain)
-        else:
-            self._wait_for(answering, decided.taken, decided.plain)
+        self._visit(Visit(self, hits, decided, asked_as, sent, reader))
 
     def _answer(self, plain: PlainHead | None) -> None:
         """
@@ -155,17 +150,62 @@ class FastChannel(Channel):
             # What is known of a head may be so of its parts alone.
             self._hand_over()
             return
-        exchange = PlainExchange(self, plain, self.hits.date().decode("ascii"))
-        answering = Deferred.fromCoroutine(self.hits.assets.respond(exchange, plain.object_id))
-        answering.addErrback(self._failed)
+        if self._answer_coming(plain, 0.0):
+            return
+        waiting = self.hits.coming.follow(plain)
+        if waiting is None:
+            self.hits.coming.crowds.lead(plain)
+            self._begin(plain, 0.0)
+        else:
+            self._answering = waiting
+            # It is cancelled where the client has gone.
+            waiting.addCallbacks(self._begin_late, lambda _: None, callbackArgs=(plain,))
+
+    def _begin_late(self, waited_s: float, plain: PlainHead) -> None:
+        self._answering = None
+        if not self._answer_coming(plain, waited_s):
+            self._begin(plain, waited_s)
+        self._look_again()
+
+    def _answer_coming(self, plain: PlainHead, waited_s: float) -> bool:
+        """
+        Answer at once with what is on its way, where what the answer begins with has come.
+
+        @return: whether that is so.
+        """
+        hits = self.hits
+        joined = hits.coming.join(plain) if hits.gate.refusal is None else None
+        if joined is None:
+            return False
+        decided, reader = joined
+        self._visit(Visit(self, hits, decided, name_request(decided), None, reader, waited_s))
+        return True
+
+    def _visit(self, visit: Visit) -> None:
+        self.hits.gate.enter(visit)
+        answering = visit.run()
+        plain = visit.decided.plain
+        if answering is None:
+            self._answered(visit.decided.taken, plain)
+        else:
+            self._wait_for(answering, visit.decided.taken, plain)
+
+    def _begin(self, plain: PlainHead, waited_s: float) -> None:
+        exchange = PlainExchange(self, plain, self.hits.date().decode("ascii"), self.hits.coming.crowds.let_go)
+        answering = Deferred.fromCoroutine(self.hits.assets.respond(exchange, plain.object_id, waited_s))
+        answering.addBoth(self._ended, plain)
         if answering.called:
             self._answered(plain.length, exchange)
         else:
             self._wait_for(answering, plain.length, exchange)
 
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError) is None:
-            self._log.failure("an answer failed", failure)
+    def _ended(self, result: Failure | None, plain: PlainHead) -> None:
+        # Whether or not there was a body.
+        self.hits.coming.crowds.let_go(plain)
+        if result is None:
+            return
+        if result.check(CancelledError) is None:
+            self._log.failure("an answer failed", result)
         # What was sent must not look whole.
         self.abort()
 

@@ -4,6 +4,7 @@ Answers on the connection of a plain request: where they go, and one of any kind
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from twisted.internet.interfaces import IConsumer, IProducer, IPushProducer
@@ -54,8 +55,8 @@ class Outlet:
         self.channel.abort()
 
     def write(self, data: bytes) -> None:
-        self.sent += len(data)
         self.channel.write(data)  # type: ignore[no-untyped-call]
+        self.count(len(data))
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         self.channel.registerProducer(cast(IPushProducer, producer), streaming)
@@ -71,11 +72,13 @@ class PlainExchange(Outlet):
 
     query = b""
 
-    def __init__(self, channel: Channel, plain: PlainHead, date: str) -> None:
+    def __init__(self, channel: Channel, plain: PlainHead, date: str, begun: Callable[[PlainHead], None]) -> None:
         """
         @param date: what the answer's C{Date} is to be.
+        @param begun: is called when something of a body has gone.
         """
         super().__init__(channel)
+        self._begun = begun
         self._plain = plain
         self._date = date
         self._ended = False
@@ -120,6 +123,15 @@ class PlainExchange(Outlet):
         This is the last answer on its connection.
         """
         self._ended = True
+
+    def count(self, length: int) -> None:
+        """
+        So many bytes of the body have gone past this.
+        """
+        first = self.sent == 0
+        super().count(length)
+        if first:
+            self._begun(self._plain)
 
     def write(self, data: bytes) -> None:
         if self.method != "HEAD":

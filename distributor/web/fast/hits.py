@@ -5,12 +5,14 @@ What the short way needs of the node, and what it remembers of the answers that 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from time import time
 
 from twisted.web.http import datetimeToString
 
 from distributor.web.asset import Assets
 from distributor.web.asset_request import asset_request
+from distributor.web.fast.coming import Coming
 from distributor.web.fast.head import PlainHead, plain_head
 from distributor.web.fast.prepared import Decided, Prepared
 
@@ -28,6 +30,9 @@ SMALL_ELSEWHERE = 64 * 1024
 PAGE = 4096
 _LONGEST_HEAD = 4096
 
+# A crowd sends the same head at one instant.
+_plain_head = lru_cache(maxsize=64)(plain_head)
+
 _RANGE = re.compile(rb"\r\nRange: (bytes=[0-9]*-[0-9]*)(?=\r\n)")
 
 
@@ -36,6 +41,7 @@ class Hits:
     Shared by all connections.
 
     @ivar assets: answers what is no hit.
+    @ivar coming: answers what is on its way.
     @ivar node: where objects are.
     @ivar gate: who may come in.
     @ivar scratch: where an answer is put together that has gone out before anything else happens.
@@ -47,6 +53,7 @@ class Hits:
         self._second = 0
         self._date = b""
         self.assets = assets
+        self.coming = Coming(assets.node, assets.clock)
         self.node = assets.node
         self.gate = assets.gate
         self.scratch = memoryview(bytearray(_LONGEST_HEAD + SMALL_ELSEWHERE))
@@ -88,7 +95,7 @@ class Hits:
         return decided
 
     def _decide_anew(self, data: bytes) -> Decided | PlainHead | None:
-        plain = plain_head(data)
+        plain = _plain_head(data) if len(data) <= _LONGEST_DECIDED else plain_head(data)
         if plain is None:
             return None
         prepared = self._prepare(plain.object_id)

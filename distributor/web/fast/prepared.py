@@ -73,23 +73,31 @@ class Prepared:
     """
     All that answers about one object have in common.
 
-    @ivar entry: what the store says of it; another one is another object.
+    @ivar entry: what the store says of it, if it is there; another one is another object.
     """
 
-    def __init__(self, found: Found, entry: Entry) -> None:
+    def __init__(self, found: Found, entry: Entry | None) -> None:
         self._facts = Facts(
             size=found.object.size,
             content_hash=found.object.content_hash,
-            cache=CacheState.HIT,
+            cache=found.cache,
             external=False,
             type=media_type(b"", found.type, None),
-            collapsed=False,
+            collapsed=found.cache is not CacheState.HIT,
             stored=True,
         )
         self._etag = entity_tag(found.object.content_hash)
         self._parts: dict[tuple[int, bytes, bool], list[bytes]] = {}
         self.found = found
         self.entry = entry
+
+    def is_for(self, found: Found) -> bool:
+        """
+        Whether answers about C{found} are the same.
+        """
+        mine = self.found
+        # As little of it as that depends on: a crowd asks this for each of its requests.
+        return found.object is mine.object and found.cache is mine.cache and found.type == mine.type
 
     def decide(self, plain: PlainHead, asked: AssetRequest, taken: int) -> Decided | None:
         """

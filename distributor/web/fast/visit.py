@@ -12,7 +12,15 @@ from distributor.delivery import new_pump
 from distributor.delivery.direct import QUOTA, drained, plain_connection, send_now, write_now
 from distributor.delivery.page_cache import ColdRead, probe, read_cached
 from distributor.delivery.pump import Pump
-from distributor.model import LARGEST_STEP, ByteRange, CacheState, DiskFailed, DistributorError, IReader, NoRoom
+from distributor.model import (
+    FIRST_STEP,
+    LARGEST_STEP,
+    ByteRange,
+    DiskFailed,
+    DistributorError,
+    IReader,
+    NoRoom,
+)
 from distributor.web.asset import new_request_id
 from distributor.web.asset_request import request_id
 from distributor.web.channel import Channel
@@ -78,17 +86,26 @@ def _begin_body(
     return send_now(connection, fd, offset, wanted.stop, warm_stop) - wanted.start
 
 
-def note(channel: Channel, hits: Hits, decided: Decided, request_id: str, sent: int, seconds: float) -> None:
+def note(
+    channel: Channel,
+    hits: Hits,
+    decided: Decided,
+    request_id: str,
+    sent: int,
+    seconds: float,
+    waited_s: float = 0.0,
+) -> None:
     """
     Log an answer that is over.
+
+    @param waited_s: for how long its head has waited.
     """
     plain = decided.plain
     client, forwarded_for, status = channel.peer, plain.fields.get("X-Forwarded-For"), decided.status
     assets = hits.assets
     if forwarded_for is not None:
         client = assets.proxies.client(client, forwarded_for)
-    # It has waited for nothing but the disk.
-    assets.tally.answered(CacheState.HIT, status, sent, 0.0 if status in (200, 206) else None)
+    assets.tally.answered(decided.prepared.found.cache, status, sent, waited_s if status in (200, 206) else None)
     assets.access.note(client, plain.method, plain.target, status, sent, seconds, request_id)
 
 
@@ -115,16 +132,25 @@ class Visit(Outlet):
     _log = Logger()
 
     def __init__(
-        self, channel: Channel, hits: Hits, decided: Decided, asked_as: str, sent: int | None, reader: IReader
+        self,
+        channel: Channel,
+        hits: Hits,
+        decided: Decided,
+        asked_as: str,
+        sent: int | None,
+        reader: IReader,
+        waited_s: float = 0.0,
     ) -> None:
         """
         @param sent: what L{begin} has returned.
         @param reader: of the object; this closes it.
+        @param waited_s: for how long the request has waited.
         """
         super().__init__(channel)
+        self._waited_s = waited_s
         self._hits = hits
-        self._decided = decided
-        self._began = hits.assets.clock.seconds()
+        self.decided = decided
+        self._began = hits.assets.clock.seconds() - waited_s
         self._id = asked_as
         self._headed = sent is not None
         self._reader = reader
@@ -137,36 +163,57 @@ class Visit(Outlet):
         @return: L{None} when the answer is over already; else what fires when it is. It never fails; to be cancelled
             when the connection is lost.
         """
-        wanted, reader = self._decided.wanted, self._reader
+        wanted, length = self.decided.wanted, self.decided.length
+        early = b""
         if not self._headed:
-            head = make_head(self._hits, self._decided, self._id)
-            put(self.channel, head, more=wanted is not None)
-        if wanted is None:
-            reader.close()
-            self._leave()
+            head = make_head(self._hits, self.decided, self._id)
+            if wanted is not None:
+                early = self._reader.early(wanted.start, min(FIRST_STEP, length))
+            put(self.channel, head + early, more=wanted is not None and not early)
+            self.sent = len(early)
+        if wanted is None or self.sent == length:
+            self._end()
             return None
         left = ByteRange(wanted.start + self.sent, wanted.stop)
-        pump = new_pump(self, self.channel, self.count, reader, left, self._hits.node.in_thread, QUOTA)
+        if early:
+            return Deferred.fromCoroutine(self._go_on(left))
+        pump = self._pump(left)
         pumped = pump.run()
         if pumped.called and pump.offset == wanted.stop:
-            self.sent = self._decided.length
-            reader.close()
-            self._leave()
+            self._end()
             return None
-        return Deferred.fromCoroutine(self._follow(pump, pumped, wanted.stop))
+        return Deferred.fromCoroutine(self._follow(pump, pumped))
 
-    async def _follow(self, pump: Pump, pumped: Deferred[None], stop: int) -> None:
+    def _pump(self, wanted: ByteRange) -> Pump:
+        return new_pump(self, self.channel, self.count, self._reader, wanted, self._hits.node.in_thread, QUOTA)
+
+    async def _go_on(self, left: ByteRange) -> None:
+        """
+        Send the rest, once others have had something, too.
+        """
+        try:
+            await self._hits.coming.next_turn()
+        except CancelledError:
+            self.abort()
+            self._end()
+            return
+        pump = self._pump(left)
+        await self._follow(pump, pump.run())
+
+    async def _follow(self, pump: Pump, pumped: Deferred[None]) -> None:
         """
         Wait for what takes its time.
         """
-        opened = self._hits.node.opened(self._decided.prepared.found, self._reader)
+        opened = self._hits.node.opened(self.decided.prepared.found, self._reader)
+        wanted = self.decided.wanted
+        assert wanted is not None
         try:
             try:
                 await pumped
             except (DiskFailed, NoRoom) as error:
                 # A storage node can still give what the disk cannot.
                 opened.reading_failed(error)
-                passage = await opened.passage(ByteRange(pump.offset, stop))
+                passage = await opened.passage(ByteRange(pump.offset, wanted.stop))
                 await passage.send_to(self)
         except CancelledError:
             # Most likely, the client has gone.
@@ -182,7 +229,11 @@ class Visit(Outlet):
             opened.close()
             self._leave()
 
+    def _end(self) -> None:
+        self._reader.close()
+        self._leave()
+
     def _leave(self) -> None:
         self._hits.gate.leave(self)
         seconds = self._hits.assets.clock.seconds() - self._began
-        note(self.channel, self._hits, self._decided, self._id, self.sent, seconds)
+        note(self.channel, self._hits, self.decided, self._id, self.sent, seconds, self._waited_s)
