@@ -16,8 +16,8 @@ _T = TypeVar("_T")
 
 class Deadlines:
     """
-    The patience of those who wait for a first byte. Who comes first is the first to lose it, so that one delayed call
-    does for all, however many come at once.
+    The patience of those who wait for a first byte, or for leave to ask for one. Who comes first is the first to lose
+    it, so that one delayed call does for all, however many come at once.
     """
 
     def __init__(self, clock: IReactorTime, patience_s: float) -> None:
@@ -47,18 +47,24 @@ class Deadlines:
             raise Overloaded(f"no byte within {self._patience_s:g} s") from error
         finally:
             self._waiting.pop(waiting, None)
-            if not self._waiting and self._next is not None:
+            if not self._waiting and self._next is not None and self._next.active():
                 self._next.cancel()
                 self._next = None
 
     def _give_up(self) -> None:
-        self._next = None
-        now = self._clock.seconds()
+        # It is still set while they are told: who comes meanwhile is not the next to give up.
+        try:
+            self._tell(self._clock.seconds())
+        finally:
+            self._next = None
+            if self._waiting:
+                left_s = next(iter(self._waiting.values())) - self._clock.seconds()
+                self._next = self._clock.callLater(max(0.0, left_s), self._give_up)
+
+    def _tell(self, now: float) -> None:
         for waiting, until in list(self._waiting.items()):
             if until > now:
                 break
             # Those before it may have taken it with them.
             if self._waiting.pop(waiting, None) is not None:
                 waiting.cancel()
-        if self._waiting and self._next is None:
-            self._next = self._clock.callLater(next(iter(self._waiting.values())) - now, self._give_up)

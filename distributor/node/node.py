@@ -50,6 +50,8 @@ class Node(Shelf):
     Brings the store, the downloads, the catalogue and the storage nodes together.
     """
 
+    downloads_here = True
+
     def __init__(
         self,
         store: Store,

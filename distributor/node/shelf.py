@@ -47,10 +47,13 @@ class Shelf(ABC):
     """
     What requests are answered from; where an object is not there, its subclasses know what to do.
 
+    @ivar downloads_here: whether what is being downloaded is known here: see L{coming}.
     @ivar in_thread: for what blocks.
     @ivar trouble: where a failing disk is told of.
     @ivar negative_ttl_s: for how long it may be remembered that an object is not here; whole seconds.
     """
+
+    downloads_here = False
 
     def __init__(
         self, store: Stored, in_thread: InThread, trouble: Sparse, largest_cached: int | None, negative_ttl_s: int

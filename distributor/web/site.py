@@ -4,6 +4,8 @@ The HTTP server of the public API.
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from distributor.web.channel import Channel
 from distributor.web.errors import METHOD_NOT_ALLOWED
 from distributor.web.fast.channel import FastChannel
@@ -25,6 +27,15 @@ class PublicSite(Server):
         super().__init__(Front(api.app, METHOD_NOT_ALLOWED, error_answer), **options)
         self._hits = hits
         self.protocol = self._channel  # type: ignore[assignment]
+
+    def close(self) -> Deferred[None]:
+        """
+        End all connections, none of which may have an answer in progress.
+        """
+        if self._hits is not None:
+            # They are told why not.
+            self._hits.coming.crowds.let_all_go()
+        return super().close()
 
     def _channel(self) -> Channel:
         if self._hits is None:

@@ -91,17 +91,23 @@ class DeadlinesTests(SynchronousTestCase):
 
     def test_one_comes_as_another_gives_up(self) -> None:
         """
-        Who begins to wait because another has given up has all of its time.
+        Who begins to wait because another has given up has all of its time, and takes none from those who wait already.
         """
         _, first = self.wait()
+        self.clock.advance(20)
+        _, second = self.wait()
         later: list[Deferred[str]] = []
 
         def wait_again(ignored: Failure) -> None:
             later.append(self.wait()[1])
 
         first.addErrback(wait_again)
-        self.clock.advance(PATIENCE_S)
-        self.clock.advance(PATIENCE_S - 1)
+        self.clock.advance(PATIENCE_S - 20)
+        self.clock.advance(19)
+        self.assertNoResult(second)
+        self.clock.advance(1)
+        self.failureResultOf(second, Overloaded)
+        self.clock.advance(PATIENCE_S - 21)
         self.assertNoResult(later[0])
         self.clock.advance(1)
         self.failureResultOf(later[0], Overloaded)

@@ -154,18 +154,32 @@ class FastChannel(Channel):
             return
         waiting = self.hits.coming.follow(plain)
         if waiting is None:
-            self.hits.coming.crowds.lead(plain)
+            self.hits.coming.lead(plain)
             self._begin(plain, 0.0)
         else:
             self._answering = waiting
             # It is cancelled where the client has gone.
             waiting.addCallbacks(self._begin_late, lambda _: None, callbackArgs=(plain,))
+            waiting.addErrback(self._failed)
 
     def _begin_late(self, waited_s: float, plain: PlainHead) -> None:
         self._answering = None
-        if not self._answer_coming(plain, waited_s):
-            self._begin(plain, waited_s)
+        self._looking = True
+        try:
+            if not self._answer_coming(plain, waited_s):
+                self._begin(plain, waited_s)
+        finally:
+            self._looking = False
+        if self._answering is None:
+            self._read_on()
         self._look_again()
+
+    def _read_on(self) -> None:
+        """
+        Read what was not read while there was something to be answered.
+        """
+        if not self._over and not self.full:
+            self.transport.resumeProducing()  # type: ignore[union-attr]
 
     def _answer_coming(self, plain: PlainHead, waited_s: float) -> bool:
         """
@@ -202,10 +216,12 @@ class FastChannel(Channel):
     def _ended(self, result: Failure | None, plain: PlainHead) -> None:
         # Whether or not there was a body.
         self.hits.coming.crowds.let_go(plain)
-        if result is None:
-            return
-        if result.check(CancelledError) is None:
-            self._log.failure("an answer failed", result)
+        if result is not None:
+            self._failed(result)
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            self._log.failure("an answer failed", failure)
         # What was sent must not look whole.
         self.abort()
 
@@ -232,7 +248,6 @@ class FastChannel(Channel):
         self._answering = None
         if not self._over:
             self.setTimeout(self._idle_s)  # type: ignore[no-untyped-call]
-            if not self.full:
-                self.transport.resumeProducing()  # type: ignore[union-attr]
+        self._read_on()
         self._answered(taken, ending)
         self._look_again()

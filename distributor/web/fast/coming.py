@@ -44,7 +44,7 @@ class Coming:
         if found is None or found.cache is not CacheState.PENDING or plain.method != "GET":
             return None
         decided = self._last
-        # A crowd sends the same head, which is read once.
+        # The same head as before, or an equal one that came at the same instant.
         if decided is not None and decided.plain is plain and decided.prepared.is_for(found):
             assert decided.wanted is not None
             reader = self._node.join_now(plain.object_id, decided.wanted)
@@ -67,6 +67,13 @@ class Coming:
                 del self._prepared[next(iter(self._prepared))]
         self._prepared[found.object.id] = prepared
         return prepared
+
+    def lead(self, plain: PlainHead) -> None:
+        """
+        As L{Crowds.lead}, where others could follow.
+        """
+        if plain.method == "GET" and self._node.downloads_here:
+            self.crowds.lead(plain)
 
     def follow(self, plain: PlainHead) -> Deferred[float] | None:
         """

@@ -14,14 +14,20 @@ from distributor.web.fast.head import PlainHead
 #: make ready for all of them.
 LONGEST_S = 0.005
 
-_Key = tuple[str, str, str | None]
+#: What an answer depends on, beside the object.
+_HEEDED = ("Range", "If-Match", "If-None-Match", "If-Range")
+
+_Key = tuple[str | None, ...]
 
 
 @define(eq=False)
 class _Crowd:
-    began: float
+    """
+    @ivar followers: when each has come.
+    """
+
     end: IDelayedCall
-    followers: list[Deferred[float]] = field(factory=list)
+    followers: dict[Deferred[float], float] = field(factory=dict)
 
 
 class Crowds:
@@ -40,8 +46,7 @@ class Crowds:
         """
         key = _key(plain)
         if key not in self._crowds:
-            end = self._clock.callLater(LONGEST_S, self._let_go, key)
-            self._crowds[key] = _Crowd(self._clock.seconds(), end)
+            self._crowds[key] = _Crowd(self._clock.callLater(LONGEST_S, self._let_go, key))
 
     def follow(self, plain: PlainHead) -> Deferred[float] | None:
         """
@@ -51,26 +56,37 @@ class Crowds:
         crowd = self._crowds.get(_key(plain))
         if crowd is None:
             return None
-        waiting: Deferred[float] = Deferred(crowd.followers.remove)
-        crowd.followers.append(waiting)
+        waiting: Deferred[float] = Deferred(crowd.followers.__delitem__)
+        crowd.followers[waiting] = self._clock.seconds()
         return waiting
 
     def let_go(self, plain: PlainHead) -> None:
         """
-        Who leads has had something, or has gone: let the others begin.
+        One who has asked for this has had something of it, or has gone: let those begin who follow.
         """
-        key = _key(plain)
+        self._end(_key(plain))
+
+    def let_all_go(self) -> None:
+        """
+        Let everybody begin.
+        """
+        for key in list(self._crowds):
+            self._end(key)
+
+    def _end(self, key: _Key) -> None:
         crowd = self._crowds.get(key)
         if crowd is not None:
             crowd.end.cancel()
             self._let_go(key)
 
     def _let_go(self, key: _Key) -> None:
-        crowd = self._crowds.pop(key)
-        waited_s = self._clock.seconds() - crowd.began
-        while crowd.followers:
-            crowd.followers.pop(0).callback(waited_s)
+        followers = self._crowds.pop(key).followers
+        now = self._clock.seconds()
+        for waiting, came in list(followers.items()):
+            # One may take another with it.
+            if followers.pop(waiting, None) is not None:
+                waiting.callback(now - came)
 
 
 def _key(plain: PlainHead) -> _Key:
-    return plain.method, plain.object_id, plain.fields.get("Range")
+    return plain.method, plain.object_id, *map(plain.fields.get, _HEEDED)

@@ -30,10 +30,14 @@ SMALL_ELSEWHERE = 64 * 1024
 PAGE = 4096
 _LONGEST_HEAD = 4096
 
-# A crowd sends the same head at one instant.
-_plain_head = lru_cache(maxsize=64)(plain_head)
+_plain_head_again = lru_cache(maxsize=64)(plain_head)
 
 _RANGE = re.compile(rb"\r\nRange: (bytes=[0-9]*-[0-9]*)(?=\r\n)")
+
+
+def _plain_head(data: bytes) -> PlainHead | None:
+    # A crowd of one kind of player sends the same head at one instant.
+    return _plain_head_again(data) if len(data) <= _LONGEST_DECIDED else plain_head(data)
 
 
 class Hits:
@@ -73,7 +77,7 @@ class Hits:
         rest = data[: field.start()] + data[field.end() :]
         decided = self._known(rest)
         if decided is None:
-            plain = plain_head(data)
+            plain = _plain_head(data)
             if plain is None or self.node.stored(plain.object_id) is None:
                 return plain
             known = self._decide_anew(rest)
@@ -95,7 +99,7 @@ class Hits:
         return decided
 
     def _decide_anew(self, data: bytes) -> Decided | PlainHead | None:
-        plain = _plain_head(data) if len(data) <= _LONGEST_DECIDED else plain_head(data)
+        plain = _plain_head(data)
         if plain is None:
             return None
         prepared = self._prepare(plain.object_id)

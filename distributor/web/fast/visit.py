@@ -176,44 +176,39 @@ class Visit(Outlet):
             return None
         left = ByteRange(wanted.start + self.sent, wanted.stop)
         if early:
-            return Deferred.fromCoroutine(self._go_on(left))
+            return Deferred.fromCoroutine(self._follow(left, None))
         pump = self._pump(left)
         pumped = pump.run()
         if pumped.called and pump.offset == wanted.stop:
             self._end()
             return None
-        return Deferred.fromCoroutine(self._follow(pump, pumped))
+        return Deferred.fromCoroutine(self._follow(left, (pump, pumped)))
 
     def _pump(self, wanted: ByteRange) -> Pump:
-        return new_pump(self, self.channel, self.count, self._reader, wanted, self._hits.node.in_thread, QUOTA)
+        # Of what is on its way, there may be many who have had nothing yet.
+        first = QUOTA if self.decided.prepared.entry is not None else FIRST_STEP
+        return new_pump(self, self.channel, self.count, self._reader, wanted, self._hits.node.in_thread, first)
 
-    async def _go_on(self, left: ByteRange) -> None:
-        """
-        Send the rest, once others have had something, too.
-        """
-        try:
-            await self._hits.coming.next_turn()
-        except CancelledError:
-            self.abort()
-            self._end()
-            return
-        pump = self._pump(left)
-        await self._follow(pump, pump.run())
-
-    async def _follow(self, pump: Pump, pumped: Deferred[None]) -> None:
+    async def _follow(self, left: ByteRange, pumping: tuple[Pump, Deferred[None]] | None) -> None:
         """
         Wait for what takes its time.
+
+        @param pumping: what sends C{left}; L{None}: nothing does, and others are to have something first.
         """
         opened = self._hits.node.opened(self.decided.prepared.found, self._reader)
-        wanted = self.decided.wanted
-        assert wanted is not None
         try:
+            if pumping is None:
+                await self._hits.coming.next_turn()
+                pump = self._pump(left)
+                pumped = pump.run()
+            else:
+                pump, pumped = pumping
             try:
                 await pumped
             except (DiskFailed, NoRoom) as error:
                 # A storage node can still give what the disk cannot.
                 opened.reading_failed(error)
-                passage = await opened.passage(ByteRange(pump.offset, wanted.stop))
+                passage = await opened.passage(ByteRange(pump.offset, left.stop))
                 await passage.send_to(self)
         except CancelledError:
             # Most likely, the client has gone.
