@@ -84,6 +84,6 @@ def release(transport: Connection) -> None:
 
 
 def _cork(transport: Connection, value: int) -> None:
-    # Other sockets have no packets.
+    # Other sockets than those of TCP have no packets, and one that is broken will be found by who sends.
     with suppress(OSError):
         transport.getHandle().setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, value)
