@@ -100,8 +100,8 @@ class Scenario:
     """
     @ivar wanted: who reads what, of an object of that size.
     @ivar most_sent: what the storage node may send in all, as a multiple of the object's size.
-    @ivar slowest_seek: how long a first byte may take, as a multiple of what the storage node itself takes; L{None}: that
-        is not asked.
+    @ivar slowest_seek: how long a first byte may take, as a multiple of what the storage node itself takes; L{None}
+        where that is not asked.
     @ivar delay_ms: how long the storage node is silent before each answer, as one across a continent.
     @ivar times: how often in each round. What takes a few milliseconds is told by luck as much as by the server.
     """

@@ -65,6 +65,6 @@ class Deadlines:
         for waiting, until in list(self._waiting.items()):
             if until > now:
                 break
-            # Those before it may have taken it with them.
-            if self._waiting.pop(waiting, None) is not None:
-                waiting.cancel()
+            # Those before it may have taken it with them, and then this does nothing.
+            self._waiting.pop(waiting, None)
+            waiting.cancel()

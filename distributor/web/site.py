@@ -33,7 +33,7 @@ class PublicSite(Server):
         End all connections, none of which may have an answer in progress.
         """
         if self._hits is not None:
-            # They are told why not.
+            # Who follows another is not inside, and is told why its connection ends.
             self._hits.coming.crowds.let_all_go()
         return super().close()
 

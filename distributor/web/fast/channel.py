@@ -164,6 +164,8 @@ class FastChannel(Channel):
 
     def _begin_late(self, waited_s: float, plain: PlainHead) -> None:
         self._answering = None
+        if self._over:
+            return
         self._looking = True
         try:
             if not self._answer_coming(plain, waited_s):

@@ -176,20 +176,20 @@ class Visit(Outlet):
             return None
         left = ByteRange(wanted.start + self.sent, wanted.stop)
         if early:
-            return Deferred.fromCoroutine(self._follow(left, None))
+            return Deferred.fromCoroutine(self._finish(left, None))
         pump = self._pump(left)
         pumped = pump.run()
         if pumped.called and pump.offset == wanted.stop:
             self._end()
             return None
-        return Deferred.fromCoroutine(self._follow(left, (pump, pumped)))
+        return Deferred.fromCoroutine(self._finish(left, (pump, pumped)))
 
     def _pump(self, wanted: ByteRange) -> Pump:
         # Of what is on its way, there may be many who have had nothing yet.
         first = QUOTA if self.decided.prepared.entry is not None else FIRST_STEP
         return new_pump(self, self.channel, self.count, self._reader, wanted, self._hits.node.in_thread, first)
 
-    async def _follow(self, left: ByteRange, pumping: tuple[Pump, Deferred[None]] | None) -> None:
+    async def _finish(self, left: ByteRange, pumping: tuple[Pump, Deferred[None]] | None) -> None:
         """
         Wait for what takes its time.
 

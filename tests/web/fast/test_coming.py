@@ -15,7 +15,7 @@ from distributor.model import ByteRange, CacheState, ContentHash, DataObject
 from distributor.node import Found, Shelf
 from distributor.web.fast.coming import Coming
 from distributor.web.fast.prepared import Decided
-from tests.web.fast.test_crowds import head
+from tests.web.fast.cold import head
 
 OBJECT = DataObject("7", 1000, ContentHash(0x1E, bytes(32)), None)
 FOUND = Found(OBJECT, CacheState.PENDING, "video/mp4")
@@ -29,6 +29,8 @@ class Downloading:
     @ivar there: whether what is wanted has come.
     @ivar wanted: what was joined for.
     """
+
+    downloads_here = True
 
     def __init__(self) -> None:
         self.found: Found | None = FOUND
@@ -122,6 +124,19 @@ class ComingTests(SynchronousTestCase):
         self.assertIsNotNone(self.coming.follow(head()))
         self.node.found = None
         self.assertIsNone(self.coming.follow(head()))
+        self.coming.crowds.let_go(head())
+
+    def test_lead(self) -> None:
+        """
+        Who asks for the head alone leads nobody; nor does anybody in a process that knows of no downloads.
+        """
+        self.coming.lead(head(method="HEAD"))
+        self.node.downloads_here = False
+        self.coming.lead(head())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.node.downloads_here = True
+        self.coming.lead(head())
+        self.assertIsNotNone(self.coming.follow(head()))
         self.coming.crowds.let_go(head())
 
     def test_next_turn(self) -> None:
