@@ -78,6 +78,7 @@ class Node(Shelf):
         self._store = store
         self._downloads = downloads
         self._catalogue = catalogue
+        self._storage_nodes = storage_nodes
         self._passages = Passages(storage_nodes, clock, in_thread, patience_s, most_passages)
         self._clock = clock
         self._departed = departed
@@ -125,6 +126,12 @@ class Node(Shelf):
         if download is None or download.error is not None or not download.ready(wanted.start):
             return None
         return download.reader((wanted,))
+
+    def look(self) -> None:
+        """
+        Take what storage nodes have answered meanwhile.
+        """
+        self._storage_nodes.look()
 
     def _cold_state(self, object: DataObject) -> CacheState:
         """

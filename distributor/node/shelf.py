@@ -158,6 +158,12 @@ class Shelf(ABC):
         """
         return None
 
+    @abstractmethod
+    def look(self) -> None:
+        """
+        Take what storage nodes have answered meanwhile.
+        """
+
     async def open_stored(self, found: Found) -> Opened | None:
         """
         Open a complete object; L{None} if it is not there, or cannot be opened. The caller closes what it gets.

@@ -13,13 +13,16 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from distributor.model import FIRST_STEP
+from distributor.sources.expected import Expected
 from distributor.sources.public import OnlyPublic
 from distributor.sources.spare import SpareFirst, Spares
 from distributor.sources.storage_node import Agents
@@ -60,13 +63,17 @@ class Connections:
         @param allow_private: all nodes may be at addresses that are not for everybody to reach.
         """
         _keep_memory()
-        trusted = _Endpoints(reactor, timeout_s)
-        checked = trusted if allow_private else _Endpoints(OnlyPublic(reactor), timeout_s)
+        expected = Expected()
+        trusted = _Endpoints(reactor, timeout_s, expected)
+        checked = trusted if allow_private else _Endpoints(OnlyPublic(reactor), timeout_s, expected)
         self._endpoints = (trusted,) if allow_private else (trusted, checked)
         self._pools: list[HTTPConnectionPool] = []
         agents = {endpoints: self._agent(reactor, endpoints) for endpoints in self._endpoints}
         self.agents = Agents(
-            agents[trusted], agents[checked], lambda url, is_trusted: (trusted if is_trusted else checked).prepare(url)
+            agents[trusted],
+            agents[checked],
+            lambda url, is_trusted: (trusted if is_trusted else checked).prepare(url),
+            expected.look,
         )
 
     def _agent(self, reactor: Any, endpoints: _Endpoints) -> Agent:
@@ -106,9 +113,10 @@ class _Endpoints:
     @ivar spares: the connections that are ready.
     """
 
-    def __init__(self, reactor: Any, timeout_s: float) -> None:
+    def __init__(self, reactor: Any, timeout_s: float, expected: Expected) -> None:
         self._reactor = reactor
         self._timeout_s = timeout_s
+        self._expected = expected
         self._tls = BrowserLikePolicyForHTTPS()
         self.spares = Spares(reactor)
 
@@ -123,7 +131,7 @@ class _Endpoints:
         self.spares.prepare(_server(uri), self._fresh(uri))
 
     def _fresh(self, uri: URI) -> IStreamClientEndpoint:
-        endpoint: IStreamClientEndpoint = _Endpoint(self._to(uri.host.decode("ascii"), uri.port))
+        endpoint: IStreamClientEndpoint = _Endpoint(self._to(uri.host.decode("ascii"), uri.port), self._expected)
         if uri.scheme == b"https":
             return _Abrupt(wrapClientTLS(self._tls.creatorForNetloc(uri.host, uri.port), endpoint))
         return endpoint
@@ -147,12 +155,14 @@ class _Endpoint:
     Connects, without a line in the log for each connection, and bounds what is in flight.
     """
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+    def __init__(self, endpoint: IStreamClientEndpoint, expected: Expected) -> None:
         self._endpoint = endpoint
+        self._expected = expected
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         protocolFactory.noisy = False  # type: ignore[attr-defined]
         factory = _PromptFactory(protocolFactory)  # type: ignore[no-untyped-call]
+        factory.expected = self._expected
         connected: Deferred[IProtocol] = self._endpoint.connect(factory)
         return connected.addCallback(_bound).addCallback(_unwrapped)
 
@@ -164,8 +174,11 @@ class _Promptly(ProtocolWrapper):
     is written in a turn.) Of an answer not more is read at first than somebody needs to begin.
     """
 
+    factory: _PromptFactory
+
     def dataReceived(self, data: bytes) -> None:
         self._read_at_once(_READ_SIZE)
+        self._forget()
         super().dataReceived(data)  # type: ignore[no-untyped-call]
 
     def write(self, data: bytes) -> None:
@@ -186,11 +199,21 @@ class _Promptly(ProtocolWrapper):
         if isinstance(self.transport, Connection) and self.transport.connected and not self.transport.disconnecting:
             # What it cannot send, or why, the reactor finds anew.
             self.transport.doWrite()
+            self.factory.expected.add(self.transport)
+
+    def _forget(self) -> None:
+        if isinstance(self.transport, Connection):
+            self.factory.expected.discard(self.transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._forget()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
 
 class _PromptFactory(WrappingFactory[_Promptly]):
     noisy = False
     protocol = _Promptly
+    expected: Expected
 
 
 class _Abruptly(ProtocolWrapper):

@@ -43,6 +43,7 @@ class Agents:
     trusted: IAgent
     checked: IAgent
     prepare: Callable[[bytes, bool], None] = lambda url, trusted: None
+    look: Callable[[], None] = lambda: None
 
 
 class StorageNodes:
@@ -119,6 +120,12 @@ class StorageNodes:
             with suppress(BadEndpoint):
                 url = base_url(node.endpoint, trusted=node.trusted)
                 self._agents.prepare(url.encode("ascii"), node.trusted)
+
+    def look(self) -> None:
+        """
+        Take what has come meanwhile of answers that are expected.
+        """
+        self._agents.look()
 
     def race(
         self,

@@ -92,6 +92,11 @@ class RemoteNode(Shelf):
         reader = self._reader(found, answer)
         return Opened(self, found, cache, reader, found.type, joined=joined)
 
+    def look(self) -> None:
+        """
+        Nothing that comes here is anybody's but who waits for it.
+        """
+
     def _ask_to_open(self, found: Found, ranges: Sequence[ByteRange]) -> Deferred[dict[str, object]]:
         """
         May be cancelled: what the owner opens all the same is closed when it says so.

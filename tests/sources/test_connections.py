@@ -30,6 +30,7 @@ from twisted.web.server import Site
 
 from distributor.sources import Connections
 from distributor.sources.connections import _Endpoints, _server
+from distributor.sources.expected import Expected
 from distributor.sources.public import NotPublic
 
 
@@ -43,7 +44,7 @@ class EndpointsTests(SynchronousTestCase):
         A reactor that has been asked to connect.
         """
         reactor = MemoryReactorClock()
-        endpoint = _Endpoints(reactor, 7.0).endpointForURI(URI.fromBytes(uri))
+        endpoint = _Endpoints(reactor, 7.0, Expected()).endpointForURI(URI.fromBytes(uri))
         endpoint.connect(Factory.forProtocol(Protocol)).addErrback(lambda _: None)
         return reactor
 
@@ -283,7 +284,9 @@ class AgentTests(TestCase):
         A connection that is cut loses little: what the other side can send of what nobody reads is bounded.
         """
         port = self.listen(self.reactor.listenTCP)
-        endpoint = _Endpoints(self.reactor, 7.0).endpointForURI(URI.fromBytes(b"http://127.0.0.1:%d/" % port))
+        endpoint = _Endpoints(self.reactor, 7.0, Expected()).endpointForURI(
+            URI.fromBytes(b"http://127.0.0.1:%d/" % port)
+        )
         protocol = await endpoint.connect(Factory.forProtocol(Protocol))
         # All of what the kernel reserves may be filled.
         bound = protocol.transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)  # type: ignore[attr-defined]
@@ -299,7 +302,11 @@ class AgentTests(TestCase):
         self.addCleanup(listener.close)
         uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
         taking = Taking(len(content))
-        protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(lambda: taking))
+        protocol = (
+            await _Endpoints(self.reactor, 7.0, Expected())
+            .endpointForURI(uri)
+            .connect(Factory.forProtocol(lambda: taking))
+        )
         peer, _ = listener.accept()
         self.addCleanup(peer.close)
         peer.settimeout(5)
@@ -313,6 +320,33 @@ class AgentTests(TestCase):
             taking.expect()
         protocol.transport.write(b"bye")  # type: ignore[attr-defined]
         self.assertEqual(peer.recv(100), b"bye")
+        protocol.transport.abortConnection()  # type: ignore[attr-defined]
+
+    async def test_is_looked_for(self) -> None:
+        """
+        What comes first after something has been written may be taken before the reactor's turn; what follows that,
+        only then.
+        """
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
+        expected, taking = Expected(), Taking(100)
+        endpoint = _Endpoints(self.reactor, 7.0, expected).endpointForURI(uri)
+        protocol = await endpoint.connect(Factory.forProtocol(lambda: taking))
+        peer, _ = listener.accept()
+        self.addCleanup(peer.close)
+        for length in 3, 4:
+            protocol.transport.write(b"well?")  # type: ignore[attr-defined]
+            expected.look()
+            self.assertEqual(taking.pieces, [])
+            peer.sendall(bytes(length))
+            expected.look()
+            self.assertEqual(taking.pieces, [length])
+            peer.sendall(bytes(100 - length))
+            expected.look()
+            self.assertEqual(taking.pieces, [length])
+            await taking.got
+            taking.expect()
         protocol.transport.abortConnection()  # type: ignore[attr-defined]
 
     async def test_says_nothing(self) -> None:
@@ -343,18 +377,22 @@ class AgentTests(TestCase):
         for gives_up in (False, True):
             lost: Deferred[None] = Deferred()
             losses: list[Failure] = []
-            protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(Losing))
+            expected = Expected()
+            endpoint = _Endpoints(self.reactor, 7.0, expected).endpointForURI(uri)
+            protocol = await endpoint.connect(Factory.forProtocol(Losing))
             transport = protocol.transport  # type: ignore[attr-defined]
             peer, _ = listener.accept()
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.close()
             transport.write(b"x")
             transport.write(b"y")
+            expected.look()
             if gives_up:
                 transport.loseConnection()
                 transport.write(b"z")
             await lost
             transport.write(b"!")
+            expected.look()
             self.assertEqual(len(losses), 1)
 
     async def test_much_is_read_at_once(self) -> None:
@@ -372,7 +410,11 @@ class AgentTests(TestCase):
         self.addCleanup(listening.stopListening)
         uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listening.getHost().port)
         taking = Taking(len(content))
-        protocol = await _Endpoints(self.reactor, 7.0).endpointForURI(uri).connect(Factory.forProtocol(lambda: taking))
+        protocol = (
+            await _Endpoints(self.reactor, 7.0, Expected())
+            .endpointForURI(uri)
+            .connect(Factory.forProtocol(lambda: taking))
+        )
         await taking.got
         protocol.transport.abortConnection()  # type: ignore[attr-defined]
         self.assertGreater(max(taking.pieces), 64 * 1024)
@@ -396,7 +438,7 @@ class AgentTests(TestCase):
         deaf = Factory.forProtocol(Deaf)
         port = self.reactor.listenSSL(0, deaf, certificate.options(), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        endpoints = _Endpoints(self.reactor, 7.0)
+        endpoints = _Endpoints(self.reactor, 7.0, Expected())
         endpoints._tls.creatorForNetloc = lambda *netloc: CertificateOptions()  # type: ignore[method-assign]
         uri = URI.fromBytes(b"https://127.0.0.1:%d/" % port.getHost().port)
         protocol = await endpoints.endpointForURI(uri).connect(Factory.forProtocol(Losing))

@@ -161,6 +161,7 @@ class FastChannel(Channel):
             # It is cancelled where the client has gone.
             waiting.addCallbacks(self._begin_late, lambda _: None, callbackArgs=(plain,))
             waiting.addErrback(self._failed)
+            self.hits.node.look()
 
     def _begin_late(self, waited_s: float, plain: PlainHead) -> None:
         self._answering = None

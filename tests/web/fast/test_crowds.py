@@ -148,6 +148,24 @@ class CrowdTests(ColdCase):
         self.assertTrue(self.find(self.first, "GET")[0].body == COLD)
         self.assertEqual(self.node.upstream.ranges, self.asked)
 
+    def test_look(self) -> None:
+        """
+        Who follows looks whether the storage node has answered meanwhile. Once it has, nobody follows any more.
+        """
+        looked: list[int] = []
+
+        def look() -> None:
+            looked.append(len(looked))
+            if len(looked) == 3:
+                self.node.settle()
+
+        self.patch(self.node.node, "look", look)
+        self.ask_all()
+        self.assertEqual(looked, [0, 1, 2])
+        for line in [self.first, *self.crowd]:
+            self.assertTrue(self.find(line, "GET")[0].body == COLD)
+        self.assertEqual(self.node.upstream.ranges, self.asked)
+
     def test_who_leads_leaves(self) -> None:
         """
         The others do not wait for one who has gone.
