@@ -154,7 +154,7 @@ class Filling:
         # Of all of an object, it is known in a moment whether it is right: something small that is wrong is better not
         # begun with.
         arrived = self._fetch.arrived
-        if self.replacing or arrived.stop_at(offset) == offset or len(arrived) == self._object.size:
+        if self.replacing or arrived.stop_at(0) == self._object.size or arrived.stop_at(offset) == offset:
             return b""
         return self._writer.early(offset, length)
 

@@ -84,9 +84,15 @@ class PlainExchange(Outlet):
         self._ended = False
         self.method = plain.method
         self.target = plain.target
-        self.peer = channel.peer
         self.status = 200
         self.headed = False
+
+    @property
+    def peer(self) -> str:
+        """
+        The address of the client, for people.
+        """
+        return self.channel.peer
 
     @property
     def consumer(self) -> IConsumer:

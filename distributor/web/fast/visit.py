@@ -7,6 +7,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from distributor.delivery import new_pump
 from distributor.delivery.direct import QUOTA, drained, plain_connection, send_now, write_now
@@ -176,33 +177,36 @@ class Visit(Outlet):
             return None
         left = ByteRange(wanted.start + self.sent, wanted.stop)
         if early:
-            return Deferred.fromCoroutine(self._finish(left, None))
+            # Others are to have something first.
+            turn = self._hits.coming.next_turn()
+            return turn.addCallbacks(self._go_on, self._gone, callbackArgs=(left,))
         pump = self._pump(left)
         pumped = pump.run()
         if pumped.called and pump.offset == wanted.stop:
             self._end()
             return None
-        return Deferred.fromCoroutine(self._finish(left, (pump, pumped)))
+        return Deferred.fromCoroutine(self._finish(left, pump, pumped))
+
+    def _go_on(self, ignored: None, left: ByteRange) -> Deferred[None]:
+        pump = self._pump(left)
+        return Deferred.fromCoroutine(self._finish(left, pump, pump.run()))
+
+    def _gone(self, failure: Failure) -> None:
+        failure.trap(CancelledError)
+        self.abort()
+        self._end()
 
     def _pump(self, wanted: ByteRange) -> Pump:
         # Of what is on its way, there may be many who have had nothing yet.
         first = QUOTA if self.decided.prepared.entry is not None else FIRST_STEP
         return new_pump(self, self.channel, self.count, self._reader, wanted, self._hits.node.in_thread, first)
 
-    async def _finish(self, left: ByteRange, pumping: tuple[Pump, Deferred[None]] | None) -> None:
+    async def _finish(self, left: ByteRange, pump: Pump, pumped: Deferred[None]) -> None:
         """
-        Wait for what takes its time.
-
-        @param pumping: what sends C{left}; L{None}: nothing does, and others are to have something first.
+        Wait for what takes its time: for C{pump} to send C{left}.
         """
         opened = self._hits.node.opened(self.decided.prepared.found, self._reader)
         try:
-            if pumping is None:
-                await self._hits.coming.next_turn()
-                pump = self._pump(left)
-                pumped = pump.run()
-            else:
-                pump, pumped = pumping
             try:
                 await pumped
             except (DiskFailed, NoRoom) as error:
