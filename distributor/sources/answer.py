@@ -15,6 +15,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 from distributor.model import ByteRange, DistributorError
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,20})-([0-9]{1,20})/(?:([0-9]{1,20})|\*)\Z")
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;[\x20-\x7e]*)?\Z", re.ASCII)
 
 #: The statuses of a storage node that is well, and does not have the object.
 _ABSENT = (404, 410)
@@ -111,7 +112,7 @@ def media_type(headers: Headers) -> str | None:
     """
     value = headers.getRawHeaders("Content-Type", [""])[-1].strip()
     # It will stand in a header of ours: printable ASCII only, and the shape of a type.
-    if not re.match(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;[\x20-\x7e]*)?\Z", value, re.ASCII):
+    if not _MEDIA_TYPE.match(value):
         return None
     return None if value.lower().startswith("application/octet-stream") else value
 

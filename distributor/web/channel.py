@@ -5,6 +5,7 @@ The connections of the public API, as far as they are Twisted's.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 from socket import IPPROTO_TCP, TCP_USER_TIMEOUT
 
 from twisted.internet.interfaces import IAddress, IPushProducer
@@ -30,18 +31,22 @@ class Channel(KnownChannel):
     object would go into the buffer.
 
     @ivar full: whether more should not be written now.
-    @ivar peer: the address of the client, for people.
     """
 
     full = False
-    peer = "-"
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.peer = shown(self.getPeer())  # type: ignore[no-untyped-call]
         # In memory, and behind a UNIX socket, there is nothing to be set.
         with suppress(AttributeError, OSError):
             self.transport.getHandle().setsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT, _STUCK_S * 1000)  # type: ignore[union-attr]
+
+    @cached_property
+    def peer(self) -> str:
+        """
+        The address of the client, for people.
+        """
+        return shown(self.getPeer())  # type: ignore[no-untyped-call]
 
     def pauseProducing(self) -> None:
         self.full = True
