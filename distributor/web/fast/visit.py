@@ -185,11 +185,10 @@ class Visit(Outlet):
         if pumped.called and pump.offset == wanted.stop:
             self._end()
             return None
-        return Deferred.fromCoroutine(self._finish(left, pump, pumped))
+        return Deferred.fromCoroutine(self._finish(left, (pump, pumped)))
 
     def _go_on(self, ignored: None, left: ByteRange) -> Deferred[None]:
-        pump = self._pump(left)
-        return Deferred.fromCoroutine(self._finish(left, pump, pump.run()))
+        return Deferred.fromCoroutine(self._finish(left, None))
 
     def _gone(self, failure: Failure) -> None:
         failure.trap(CancelledError)
@@ -201,12 +200,19 @@ class Visit(Outlet):
         first = QUOTA if self.decided.prepared.entry is not None else FIRST_STEP
         return new_pump(self, self.channel, self.count, self._reader, wanted, self._hits.node.in_thread, first)
 
-    async def _finish(self, left: ByteRange, pump: Pump, pumped: Deferred[None]) -> None:
+    async def _finish(self, left: ByteRange, pumping: tuple[Pump, Deferred[None]] | None) -> None:
         """
-        Wait for what takes its time: for C{pump} to send C{left}.
+        Wait for what takes its time.
+
+        @param pumping: what sends C{left}, and when it is done; L{None}: nothing does so far.
         """
         opened = self._hits.node.opened(self.decided.prepared.found, self._reader)
         try:
+            if pumping is None:
+                pump = self._pump(left)
+                pumped = pump.run()
+            else:
+                pump, pumped = pumping
             try:
                 await pumped
             except (DiskFailed, NoRoom) as error:

@@ -120,6 +120,24 @@ class FirstBytesTests(ColdCase):
             line.take_to_the_end()
             self.assertEqual([each.status for each in answers(line.received, ["GET"])], [503])
 
+    def test_unforeseen(self) -> None:
+        """
+        Trouble that nobody has thought of, behind the first bytes, cuts the connection; and nobody is left inside.
+        """
+
+        def trouble(*_: object) -> None:
+            raise RuntimeError("unforeseen")
+
+        self.patch(Visit, "_pump", trouble)
+        self.begin()
+        self.come(self.first, CAME)
+        for line in self.lines:
+            line.take_to_the_end()
+            [answer] = answers(line.received, ["GET"])
+            self.assertEqual((answer.body, line.ended), (COLD[:FIRST_STEP], "reset"))
+        self.assertEqual(len(self.node.gate), 1)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), len(self.lines))
+
     def test_leaves_between(self) -> None:
         """
         Who leaves with its first bytes, before its turn for more, is inside no longer, and keeps no file.
