@@ -195,6 +195,14 @@ class _Promptly(ProtocolWrapper):
         super().writeSequence(data)  # type: ignore[no-untyped-call]
         self._flush()
 
+    def pauseProducing(self) -> None:
+        self._forget()
+        self.transport.pauseProducing()  # type: ignore[union-attr]
+
+    def loseConnection(self) -> None:
+        self._forget()
+        super().loseConnection()  # type: ignore[no-untyped-call]
+
     def _read_at_once(self, length: int) -> None:
         # In memory there is no socket.
         if isinstance(self.transport, Connection):

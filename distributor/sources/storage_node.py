@@ -38,6 +38,7 @@ class Agents:
     @ivar checked: to all others; connects to no address that is not for everybody to reach.
     @ivar prepare: has a connection ready for a few seconds, to the server of a URL; and by which of the two it is to be
         used: whether that is C{trusted}.
+    @ivar look: takes what has come meanwhile of answers that are expected.
     """
 
     trusted: IAgent

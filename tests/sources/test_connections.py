@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions, KeyPair
 from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -348,6 +350,41 @@ class AgentTests(TestCase):
             await taking.got
             taking.expect()
         protocol.transport.abortConnection()  # type: ignore[attr-defined]
+
+    async def test_answer_is_looked_for(self) -> None:
+        """
+        The answer to a request that is on its way is there as soon as somebody looks for it.
+        """
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        asked = self.agent.request(b"GET", b"http://127.0.0.1:%d/" % listener.getsockname()[1])
+        peer, _ = await deferToThread(listener.accept)
+        self.addCleanup(peer.close)
+        await deferToThread(peer.recv, 1000)
+        peer.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.assertNoResult(asked)
+        self.connections.agents.look()
+        self.assertEqual(self.successResultOf(asked).code, 204)
+
+    async def test_who_pauses_is_not_looked_at(self) -> None:
+        """
+        Nothing is read from a connection that has been paused, or given up.
+        """
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
+        for still in "pauseProducing", "loseConnection":
+            expected = Expected()
+            endpoint = _Endpoints(self.reactor, 7.0, expected).endpointForURI(uri)
+            protocol = await endpoint.connect(Factory.forProtocol(partial(Taking, 100)))
+            peer, _ = listener.accept()
+            self.addCleanup(peer.close)
+            protocol.transport.write(b"well?")  # type: ignore[attr-defined]
+            peer.sendall(b"yes")
+            getattr(protocol.transport, still)()  # type: ignore[attr-defined]
+            expected.look()
+            self.assertEqual(protocol.pieces, [])  # type: ignore[attr-defined]
+            protocol.transport.abortConnection()  # type: ignore[attr-defined]
 
     async def test_says_nothing(self) -> None:
         """

@@ -5,23 +5,25 @@ Tests for L{distributor.sources.expected}: looking for answers between two turns
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
-from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.tcp import Connection
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from distributor.sources.expected import Expected
 
 
-@implementer(IReadDescriptor)
 class Descriptor:
     """
-    Remembers when it was read.
+    As much of a connection as is needed.
+
+    @ivar aborted: whether it was cut.
     """
 
     def __init__(self, name: str, read: Callable[[str], object]) -> None:
         self._name = name
         self._read = read
+        self.aborted = False
 
     def doRead(self) -> None:
         """
@@ -29,22 +31,11 @@ class Descriptor:
         """
         self._read(self._name)
 
-    def connectionLost(self, reason: object) -> None:
+    def abortConnection(self) -> None:
         """
-        Of no concern here.
+        Be cut.
         """
-
-    def fileno(self) -> int:
-        """
-        There is no file.
-        """
-        return -1
-
-    def logPrefix(self) -> str:
-        """
-        The same.
-        """
-        return "-"
+        self.aborted = True
 
 
 class ExpectedTests(SynchronousTestCase):
@@ -56,11 +47,11 @@ class ExpectedTests(SynchronousTestCase):
         self.expected = Expected()
         self.read: list[str] = []
 
-    def add(self, name: str, read: Callable[[str], object] | None = None) -> Descriptor:
+    def add(self, name: str, read: Callable[[str], object] | None = None) -> Connection:
         """
         Expect something on one more connection.
         """
-        descriptor = Descriptor(name, read or self.read.append)
+        descriptor = cast(Connection, Descriptor(name, read or self.read.append))
         self.expected.add(descriptor)
         return descriptor
 
@@ -88,6 +79,21 @@ class ExpectedTests(SynchronousTestCase):
         self.expected.add(first)
         self.expected.look()
         self.assertEqual(self.read[4:], ["a", "f", "e", "d"])
+
+    def test_trouble(self) -> None:
+        """
+        Trouble that nobody has thought of is the connection's, and not that of who looks.
+        """
+
+        def trouble(_: str) -> None:
+            raise RuntimeError("unforeseen")
+
+        self.add("first")
+        second = self.add("second", trouble)
+        self.expected.look()
+        self.assertEqual(self.read, ["first"])
+        self.assertTrue(cast(Descriptor, second).aborted)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_gone_meanwhile(self) -> None:
         """

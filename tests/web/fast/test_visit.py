@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from distributor.devnet.faults import Cut, Ending, Fault
 from distributor.model import FIRST_STEP, DiskFailed
 from distributor.web.errors import SHUTTING_DOWN
+from distributor.web.fast.coming import Coming
 from distributor.web.fast.crowds import LONGEST_S
 from distributor.web.fast.visit import Visit
 from tests.web.fast.cold import CAME, COLD, COLD_ASSET, ColdCase
@@ -142,21 +143,19 @@ class FirstBytesTests(ColdCase):
         """
         Who leaves with its first bytes, before its turn for more, is inside no longer, and keeps no file.
         """
-        hits = self.node.site._hits
-        assert hits is not None
-        turn = hits.coming.next_turn
-        left = iter(self.lines)
+        turn = Coming._turn
+        pumped: list[Visit] = []
 
-        def leave() -> Deferred[None]:
-            line = next(left)
-            # Before the turn that is asked for.
-            self.node.clock.callLater(0, line.transport.connectionLost, Failure(ConnectionDone()))
-            return turn()
+        def leave(coming: Coming) -> None:
+            for line in self.lines:
+                line.transport.connectionLost(Failure(ConnectionDone()))
+            turn(coming)
 
-        self.patch(hits.coming, "next_turn", leave)
+        self.patch(Coming, "_turn", leave)
+        self.patch(Visit, "_pump", lambda visit, _: pumped.append(visit))
         self.begin()
         self.come(self.first, CAME)
-        self.assertEqual((list(left), len(self.node.gate)), ([], 1))
+        self.assertEqual((pumped, len(self.node.gate)), ([], 1))
         download = self.node.downloads.get("9")
         assert download is not None
         self.assertEqual(download.reader_count, 1)
