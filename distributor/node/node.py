@@ -123,9 +123,7 @@ class Node(Shelf):
         A reader of a download, if that has what C{wanted} begins with. The caller closes it.
         """
         download = self._downloads.get(object_id)
-        if download is None or download.error is not None or download.cache_state is not CacheState.PENDING:
-            return None
-        if not download.ready(wanted.start):
+        if download is None or download.error is not None or not download.ready(wanted.start):
             return None
         return download.reader((wanted,))
 

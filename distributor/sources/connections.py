@@ -46,10 +46,6 @@ _FIRST_READ = FIRST_STEP + 4096
 #: Memory that is kept for what is read next, in bytes: as much as a download holds, and some more.
 _KEPT_MEMORY = 8 * 1024 * 1024
 
-#: How much of that is there from the start. Where a machine is a guest of another, the first touch of each page of it
-#: takes several microseconds.
-_TOUCHED_MEMORY = 2 * 1024 * 1024
-
 
 class Connections:
     """
@@ -107,8 +103,6 @@ def _keep_memory() -> None:
     twice the largest (mallopt(3), C{M_MMAP_THRESHOLD}).
     """
     bytearray(_KEPT_MEMORY // 2)
-    # What a first download takes is there by then, as it is for those that follow.
-    bytearray(b"\1") * _TOUCHED_MEMORY
 
 
 @implementer(IAgentEndpointFactory)

@@ -33,7 +33,6 @@ from distributor.node import Found, Node, Opened
 from distributor.observe import Sparse
 from distributor.sources import StorageNodes
 from distributor.transfer import Downloads
-from distributor.transfer.download import Download
 from tests.stored import in_thread, started_store
 from tests.upstream import Upstream, payload
 
@@ -203,18 +202,6 @@ class NodeTests(SynchronousTestCase):
         self.clock.advance(5)
         self.upstream.flush()
         self.assertIsNone(self.node.coming("7"))
-        self.assertIsNone(self.node.join_now("7", WHOLE))
-
-    def test_what_is_verified_is_not_joined(self) -> None:
-        """
-        Nobody is told that an object is pending when it has been found right, and has only to be put in its place.
-        """
-        self.upstream.nodes[0].faults.always = Fault(cut=Cut(100_000, Ending.STALL))
-        self.successResultOf(self.begin(self.open()))
-        reader = self.node.join_now("7", WHOLE)
-        assert reader is not None
-        reader.close()
-        self.patch(Download, "cache_state", CacheState.HIT)
         self.assertIsNone(self.node.join_now("7", WHOLE))
 
     def test_looking(self) -> None:

@@ -191,7 +191,7 @@ class FastChannel(Channel):
         @return: whether that is so.
         """
         hits = self.hits
-        joined = hits.coming.join(plain, self._came) if hits.gate.refusal is None else None
+        joined = hits.coming.join(plain) if hits.gate.refusal is None else None
         if joined is None:
             return False
         decided, reader = joined

@@ -67,9 +67,6 @@ class Hits:
         What to answer to the head that C{data} begins with. Where it is plain, but no hit, or the answer is an unusual
         one: the head. L{None}: it is not plain, or not all there.
         """
-        plain = self.coming.again(data)
-        if plain is not None:
-            return plain
         decided = self._known(data)
         if decided is not None:
             return decided

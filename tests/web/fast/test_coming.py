@@ -65,7 +65,7 @@ class ComingTests(SynchronousTestCase):
         """
         What is decided for a head.
         """
-        joined = self.coming.join(head("/api/v1/asset/7", *fields), repr(fields).encode("ascii"))
+        joined = self.coming.join(head("/api/v1/asset/7", *fields))
         assert joined is not None
         return joined[0]
 
@@ -74,9 +74,8 @@ class ComingTests(SynchronousTestCase):
         One range, or the whole, is answered as pending; the same head, with what was decided before.
         """
         plain = head()
-        whole = self.coming.join(plain, b"whole")
-        self.clock.advance(0)
-        again = self.coming.join(plain, b"whole")
+        whole = self.coming.join(plain)
+        again = self.coming.join(plain)
         assert whole is not None and again is not None
         self.assertIs(again[0], whole[0])
         self.assertIn(b"X-Cache: pending\r\n", b"".join(whole[0].head))
@@ -84,38 +83,14 @@ class ComingTests(SynchronousTestCase):
         self.assertEqual((part.status, part.length), (206, 100))
         self.assertEqual(self.node.wanted, [ByteRange(0, 1000), ByteRange(0, 1000), ByteRange(100, 200)])
 
-    def test_again(self) -> None:
-        """
-        Of a head that has been answered in this turn of the reactor, nothing is found out anew when one comes that is
-        the same in each byte; but whether it can be joined is.
-        """
-        plain = head()
-        self.assertIsNone(self.coming.again(b"whole"))
-        first = self.coming.join(plain, b"whole")
-        self.assertIs(self.coming.again(b"whole"), plain)
-        self.assertIsNone(self.coming.again(b"whole, and the next"))
-        self.node.found = None
-        again = self.coming.join(plain, b"whole")
-        assert first is not None and again is not None
-        self.assertIs(again[0], first[0])
-        self.assertIsNone(self.coming.join(plain, b"another"))
-        self.node.there = False
-        self.assertIsNone(self.coming.join(plain, b"whole"))
-        self.node.there = True
-        self.clock.advance(0)
-        self.assertIsNone(self.coming.again(b"whole"))
-        self.assertIsNone(self.coming.join(plain, b"whole"))
-
     def test_what_is_known_by_now(self) -> None:
         """
         What is remembered of one object is not said of another, nor what was thought of its type before its first bytes
         had come.
         """
         self.decided()
-        self.clock.advance(0)
         self.node.found = evolve(FOUND, type="image/png")
         self.assertIn(b"Content-Type: image/png\r\n", b"".join(self.decided().head))
-        self.clock.advance(0)
         self.node.found = evolve(FOUND, object=evolve(OBJECT, size=500))
         self.assertEqual(self.decided().length, 500)
 
@@ -132,13 +107,13 @@ class ComingTests(SynchronousTestCase):
             head("/api/v1/asset/7", "Range: bytes=1000-"),
             head("/api/v1/asset/7", f"If-None-Match: {etag}"),
         ):
-            self.assertIsNone(self.coming.join(plain, b""), plain)
+            self.assertIsNone(self.coming.join(plain), plain)
         self.node.there = False
-        self.assertIsNone(self.coming.join(head(), b""))
+        self.assertIsNone(self.coming.join(head()))
         self.node.there = True
         for found in None, evolve(FOUND, cache=CacheState.HIT):
             self.node.found = found
-            self.assertIsNone(self.coming.join(head(), b""))
+            self.assertIsNone(self.coming.join(head()))
 
     def test_follow(self) -> None:
         """
