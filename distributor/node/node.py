@@ -118,14 +118,19 @@ class Node(Shelf):
             return None
         return Found(download.object, download.cache_state, download.media_type, download.listing)
 
-    def join_now(self, object_id: str, wanted: ByteRange) -> IDownloadReader | None:
+    def join(self, object_id: str, wanted: ByteRange) -> IDownloadReader | None:
         """
-        A reader of a download, if that has what C{wanted} begins with. The caller closes it.
+        A reader of a download, if there is one. The caller closes it.
         """
         download = self._downloads.get(object_id)
-        if download is None or download.error is not None or not download.ready(wanted.start):
-            return None
-        return download.reader((wanted,))
+        return None if download is None or download.error is not None else download.reader((wanted,))
+
+    def join_now(self, object_id: str, wanted: ByteRange) -> IDownloadReader | None:
+        """
+        The same, if that has what C{wanted} begins with.
+        """
+        download = self._downloads.get(object_id)
+        return self.join(object_id, wanted) if download is not None and download.ready(wanted.start) else None
 
     def look(self) -> None:
         """

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from typing import Protocol as TypingProtocol
 
 from distributor.cache import Entry, OpenFiles, StoredReader
-from distributor.model import ByteRange, CacheState, ContentHash, DataObject, DiskFailed, InThread, IReader
+from distributor.model import (
+    ByteRange,
+    CacheState,
+    ContentHash,
+    DataObject,
+    DiskFailed,
+    DistributorError,
+    InThread,
+    IReader,
+    NoRoom,
+)
 from distributor.node.opened import Found, Opened
 from distributor.observe import Sparse
 from distributor.transfer import IDownloadReader, Passage
@@ -151,12 +161,28 @@ class Shelf(ABC):
         """
         return None
 
-    def join_now(self, object_id: str, wanted: ByteRange) -> IDownloadReader | None:
+    def join(self, object_id: str, wanted: ByteRange) -> IDownloadReader | None:
         """
-        A reader of a download, if that has what C{wanted} begins with, and is one that is known here. The caller closes
-        it.
+        A reader of a download, if there is one that is known here. The caller closes it.
         """
         return None
+
+    def join_now(self, object_id: str, wanted: ByteRange) -> IDownloadReader | None:
+        """
+        The same, if that has what C{wanted} begins with.
+        """
+        return None
+
+    def without(self, found: Found, error: DistributorError) -> Opened:
+        """
+        What is left to somebody who has waited for a download in vain: storage nodes, where the disk is all that is
+        wrong. The caller closes what it gets.
+
+        @raise DistributorError: C{error}, where it is something else.
+        """
+        if isinstance(error, (NoRoom, DiskFailed)):
+            return Opened(self, found, CacheState.MISS, None, None)
+        raise error
 
     @abstractmethod
     def look(self) -> None:

@@ -17,11 +17,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
-from twisted.web.iweb import IAgentEndpointFactory
+from twisted.web.client import URI, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from zope.interface import implementer
 
 from distributor.model import FIRST_STEP
+from distributor.sources.agent import GetAgent, Server, Servers
 from distributor.sources.expected import Expected
 from distributor.sources.public import OnlyPublic
 from distributor.sources.spare import SpareFirst, Spares
@@ -76,13 +76,12 @@ class Connections:
             expected.look,
         )
 
-    def _agent(self, reactor: Any, endpoints: _Endpoints) -> Agent:
+    def _agent(self, reactor: Any, endpoints: _Endpoints) -> GetAgent:
         pool = HTTPConnectionPool(reactor)
         pool.maxPersistentPerHost = _KEPT
         pool.cachedConnectionTimeout = _IDLE_S
         self._pools.append(pool)
-        made: Agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
-        return made
+        return GetAgent(pool, endpoints.servers)
 
     async def close(self) -> None:
         """
@@ -105,11 +104,11 @@ def _keep_memory() -> None:
     bytearray(_KEPT_MEMORY // 2)
 
 
-@implementer(IAgentEndpointFactory)
 class _Endpoints:
     """
     How an agent connects.
 
+    @ivar servers: to those that have been asked lately.
     @ivar spares: the connections that are ready.
     """
 
@@ -118,17 +117,23 @@ class _Endpoints:
         self._timeout_s = timeout_s
         self._expected = expected
         self._tls = BrowserLikePolicyForHTTPS()
+        self.servers = Servers(self._server)
         self.spares = Spares(reactor)
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        return SpareFirst(self.spares, _server(uri), self._fresh(uri))
 
     def prepare(self, url: bytes) -> None:
         """
-        Have a connection ready.
+        Have connections ready.
         """
-        uri = URI.fromBytes(url)
-        self.spares.prepare(_server(uri), self._fresh(uri))
+        server, _ = self.servers.of(url)
+        self.spares.prepare(server.key, server.fresh)
+
+    def _server(self, uri: URI) -> Server:
+        host = uri.host.decode("ascii")
+        written = f"[{host}]" if isIPv6Address(host) else host
+        if (uri.scheme, uri.port) not in ((b"http", 80), (b"https", 443)):
+            written += f":{uri.port}"
+        key, fresh = (uri.scheme, uri.host, uri.port), self._fresh(uri)
+        return Server(key, fresh, SpareFirst(self.spares, key, fresh), written.encode("ascii"))
 
     def _fresh(self, uri: URI) -> IStreamClientEndpoint:
         endpoint: IStreamClientEndpoint = _Endpoint(self._to(uri.host.decode("ascii"), uri.port), self._expected)
@@ -143,10 +148,6 @@ class _Endpoints:
         if isIPv6Address(host):
             return TCP6ClientEndpoint(self._reactor, host, port, timeout=self._timeout_s)
         return HostnameEndpoint(self._reactor, host, port, timeout=self._timeout_s)
-
-
-def _server(uri: URI) -> tuple[bytes, bytes, int]:
-    return uri.scheme, uri.host, uri.port
 
 
 @implementer(IStreamClientEndpoint)

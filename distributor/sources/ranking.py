@@ -64,7 +64,7 @@ class Performance:
         """
         It is asked.
         """
-        return evolve(self, asked=True, passed_over=0)
+        return self if self.asked and not self.passed_over else evolve(self, asked=True, passed_over=0)
 
     def not_chosen(self) -> Performance:
         """

@@ -145,7 +145,8 @@ class Download:
         type is known; at the end of the object, when the whole of it has been verified.
         """
         waiting = self._waiters.wait(reader, offset)
-        if self._filling is not None and not waiting.called:
+        # Of one who has come and had nothing, the filling has been told.
+        if self._filling is not None and not waiting.called and reader.begun:
             self._filling.readers_changed()
         return waiting
 
@@ -176,15 +177,9 @@ class Download:
         if self._allocation is not None:
             reader.attach(self._allocation.file)
         if self._filling is not None:
-            self._welcome(reader, self._filling)
+            reader.external = self._state is State.FILLING and self._filling.begins_with_a_seek(reader.offset)
+            self._filling.readers_changed(seeks=reader.external)
         return reader
-
-    def _welcome(self, reader: DownloadReader, filling: Filling) -> None:
-        """
-        See to what a reader wants.
-        """
-        reader.external = self._state is State.FILLING and filling.begins_with_a_seek(reader.offset)
-        filling.readers_changed()
 
     def reader_left(self, reader: DownloadReader) -> None:
         """
@@ -285,7 +280,7 @@ class Download:
             self,
         )
         for reader in self._readers:
-            self._welcome(reader, self._filling)
+            reader.external = self._filling.begins_with_a_seek(reader.offset)
         self._filling.start()
 
     async def _settle(self) -> None:

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 from attrs import field, frozen
 
 Run = tuple[int, int]
+
+_START, _STOP = itemgetter(0), itemgetter(1)
 
 
 def _sorted_and_apart(instance: object, attribute: object, runs: tuple[Run, ...]) -> None:
@@ -46,8 +49,8 @@ class Extents:
             return self
         runs = self.runs
         # The runs from first to last touch or overlap the new one, and become one with it.
-        first = bisect_left(runs, start, key=lambda run: run[1])
-        last = bisect_right(runs, stop, key=lambda run: run[0])
+        first = bisect_left(runs, start, key=_STOP)
+        last = bisect_right(runs, stop, key=_START)
         if first < last:
             start = min(start, runs[first][0])
             stop = max(stop, runs[last - 1][1])
@@ -57,7 +60,7 @@ class Extents:
         """
         Where the run that holds C{offset} ends; C{offset} itself where none does.
         """
-        index = bisect_right(self.runs, offset, key=lambda run: run[0]) - 1
+        index = bisect_right(self.runs, offset, key=_START) - 1
         return max(offset, self.runs[index][1]) if index >= 0 else offset
 
     def holes(self, start: int, stop: int) -> Iterator[Run]:

@@ -4,7 +4,7 @@ The network's side of a download: which segments run, and which storage nodes th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Protocol as TypingProtocol
 
@@ -34,6 +34,9 @@ _TICK_S = 1.0
 
 #: How long after an answer seeks are prepared for, in seconds: first those have their bytes who wait for it.
 _SOON_S = 0.02
+
+#: For those who come within so many seconds, the plan is asked together: they may share a segment.
+_INSTANT_S = 0.005
 
 #: A segment younger than this, in seconds, is not yet called slow.
 _CRAWL_AFTER_S = 5.0
@@ -115,6 +118,7 @@ class Fetch:
         self._crawled: set[StorageNode] = set()
         self._held = False
         self._over = False
+        self._prompt_at = -_INSTANT_S
         self.arrived = arrived
         self.segments: dict[int, Segment] = {}
         self.brought: dict[StorageNode, Extents] = {}
@@ -135,6 +139,19 @@ class Fetch:
         if self._next_plan is not None:
             self._next_plan.cancel()
             self._act()
+
+    def plan_promptly(self) -> None:
+        """
+        The same, for somebody who has nothing: now, for the first of those who come at one instant.
+        """
+        now = self._clock.seconds()
+        if self._waits() or self._over or now - self._prompt_at < _INSTANT_S:
+            self.plan_soon()
+            return
+        self._prompt_at = now
+        if self._next_plan is not None:
+            self._next_plan.cancel()
+        self._act()
 
     def hold(self) -> None:
         """
@@ -158,7 +175,13 @@ class Fetch:
         """
         Whether an answer that begins at C{offset} needs a request of its own.
         """
-        return begins_with_a_seek(offset, self.arrived, self._running())
+        # One of them brings it, if any.
+        bringing = (
+            self._seen(key, segment)
+            for key, segment in self.segments.items()
+            if segment.position <= offset < segment.stop_offset
+        )
+        return begins_with_a_seek(offset, self.arrived, bringing)
 
     def brings(self, offset: int) -> bool:
         """
@@ -184,16 +207,19 @@ class Fetch:
 
     # The plan.
 
-    def _running(self) -> Iterator[Running]:
-        for key, segment in self.segments.items():
-            yield Running(key, segment.position, segment.stop_offset, segment.rate, segment.paused_s)
+    def _seen(self, key: int, segment: Segment) -> Running:
+        """
+        As the plan sees it.
+        """
+        return Running(key, segment.position, segment.stop_offset, segment.rate, segment.paused_s)
 
     def _act(self) -> None:
         self._next_plan = None
         sources = self._round.left() or self._sources
         limits = Limits(ranges=any(not self._standings.ignores_ranges(source) for source in sources))
         readings = self._sink.readings()
-        for action in plan(self._object.size, self.arrived, list(self._running()), readings, limits):
+        running = [self._seen(key, segment) for key, segment in self.segments.items()]
+        for action in plan(self._object.size, self.arrived, running, readings, limits):
             if self._over or self._waits():
                 return
             self._do(action)

@@ -186,15 +186,20 @@ class Filling:
         """
         return not self.replacing and self._fetch.begins_with_a_seek(offset)
 
-    def readers_changed(self) -> None:
+    def readers_changed(self, *, seeks: bool = False) -> None:
         """
         A reader has come, waits, or has left.
+
+        @param seeks: it has come, and begins with a seek.
         """
         if not self._over:
             if self._writer.behind and self._owner.is_read:
                 # What is there may have to be hashed first, and that was nobody's concern before.
                 self._writer.run()
-            self._fetch.plan_soon()
+            if seeks:
+                self._fetch.plan_promptly()
+            else:
+                self._fetch.plan_soon()
 
     # What the network tells.
 

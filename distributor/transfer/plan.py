@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from distributor.transfer.extents import Extents
 
@@ -133,6 +134,9 @@ NEAR = 256 * 1024
 #: has a cost. So an object of a MiB takes one, whatever is read of it first.
 LEAST = 1024 * 1024
 
+# Called for several segments for each question that is asked of the plan, while a reader waits.
+_POSITION = attrgetter("position")
+
 #: The connection of a segment that has been paused for longer would be closed by most storage nodes.
 LONGEST_PAUSE_S = 10.0
 
@@ -213,7 +217,7 @@ class _Planning:
         self._arrived = arrived
         self._limits = limits
         # By position, those to be started included: their keys are negative.
-        self._segments = sorted(running, key=lambda segment: segment.position)
+        self._segments = sorted(running, key=_POSITION)
         self._wanted: set[int] = set()
         self._started = 0
         self.actions: list[Action] = []
@@ -222,7 +226,7 @@ class _Planning:
         """
         The segment that has to bring the byte at C{offset}.
         """
-        index = bisect_right(self._segments, offset, key=lambda segment: segment.position) - 1
+        index = bisect_right(self._segments, offset, key=_POSITION) - 1
         segment = self._segments[index] if index >= 0 else None
         return segment if segment is not None and offset < segment.stop else None
 
@@ -288,7 +292,9 @@ class _Planning:
         """
         Let a segment end elsewhere; one that runs cannot end later.
         """
-        self._segments[self._segments.index(segment)] = evolve(segment, stop=stop)
+        # evolve would take longer than all that the plan says.
+        changed = Running(segment.key, segment.position, stop, segment.rate, segment.paused_s)
+        self._segments[self._segments.index(segment)] = changed
         old: Action = Bound(segment.key, segment.stop)
         new: Action = Bound(segment.key, stop)
         if segment.key < 0:
@@ -302,7 +308,7 @@ class _Planning:
         """
         How far, up to C{stop}, the bytes from C{start} on are missing, and nobody's to bring.
         """
-        index = bisect_right(self._segments, start, key=lambda segment: segment.position)
+        index = bisect_right(self._segments, start, key=_POSITION)
         if index < len(self._segments):
             stop = min(stop, self._segments[index].position)
         if index and self._segments[index - 1].stop > start:
@@ -312,7 +318,7 @@ class _Planning:
         return start
 
     def _start(self, missing: int, stop: int) -> None:
-        index = bisect_right(self._segments, missing, key=lambda segment: segment.position)
+        index = bisect_right(self._segments, missing, key=_POSITION)
         # The hole's beginning, if it is near and nobody else brings it.
         nobodys = self._segments[index - 1].stop if index else 0
         [*_, (hole_start, _)] = self._arrived.holes(nobodys, missing + 1)

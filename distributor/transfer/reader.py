@@ -85,8 +85,16 @@ class Waiters:
 
     def wake_beginners(self) -> None:
         """
-        The same, for those who have had nothing yet.
+        The same, for those who have had nothing yet; and at once, for one who seeks, and would otherwise wait for what
+        has come for others.
         """
+        if len(self._beginning) == 1:
+            [(waiter, (reader, offset))] = self._beginning.items()
+            if reader.external:
+                del self._beginning[waiter]
+                if not self._tell(waiter, reader, offset):
+                    self._beginning[waiter] = reader, offset
+                return
         if self._beginning:
             self._pass_soon()
 

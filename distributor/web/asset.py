@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Sequence
 from random import getrandbits
 
+from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorTime
@@ -38,6 +39,19 @@ def new_request_id() -> str:
     return f"{getrandbits(64):016x}"
 
 
+@frozen
+class Vain:
+    """
+    A wait for a download that has brought nothing.
+
+    @ivar found: what was known when it began.
+    @ivar error: why it is over.
+    """
+
+    found: Found
+    error: DistributorError
+
+
 class Assets:
     """
     Answers requests for assets, from what the node has.
@@ -59,15 +73,18 @@ class Assets:
         self.tally = tally
         self.access = access
 
-    async def respond(self, exchange: Exchange, object_id: str, waited_s: float = 0.0) -> None:
+    async def respond(
+        self, exchange: Exchange, object_id: str, waited_s: float = 0.0, vain: Vain | None = None
+    ) -> None:
         """
         Answer one request, whatever happens. When this returns, nothing more is going to be sent.
 
-        @param waited_s: for how long it has waited for its turn.
+        @param waited_s: for how long it has waited already.
+        @param vain: for a download, in vain.
         @raise CancelledError: it was cancelled, as the client has gone.
         """
         asked = asset_request(exchange.method, object_id, exchange.field, exchange.query, new_request_id)
-        visit = _Visit(exchange, asked, self, waited_s)
+        visit = _Visit(exchange, asked, self, waited_s, vain)
         refusal = self.gate.enter(visit)
         if refusal is not None:
             exchange.end_connection()
@@ -86,7 +103,9 @@ class _Visit:
 
     _log = Logger()
 
-    def __init__(self, exchange: Exchange, asked: AssetRequest, assets: Assets, waited_s: float) -> None:
+    def __init__(
+        self, exchange: Exchange, asked: AssetRequest, assets: Assets, waited_s: float, vain: Vain | None
+    ) -> None:
         self._exchange = exchange
         self._asked = asked
         self._assets = assets
@@ -95,6 +114,7 @@ class _Visit:
         self._cache: CacheState | None = None
         self._head_after_s: float | None = None
         self._began = self._clock.seconds() - waited_s
+        self._vain = vain
 
     async def run(self) -> None:
         """
@@ -139,10 +159,14 @@ class _Visit:
     async def _answer(self) -> None:
         if not is_object_id(self._asked.object_id):
             raise ObjectNotFound(self._asked.object_id)
-        found = await self._node.find(self._asked.object_id)
+        vain = self._vain
+        found = await self._node.find(self._asked.object_id) if vain is None else vain.found
         selection = select(self._asked, found.object.size, entity_tag(found.object.content_hash))
         if self._asked.method == "GET" and selection.status in (200, 206):
-            opened = await self._node.open(found, selection.ranges)
+            if vain is None:
+                opened = await self._node.open(found, selection.ranges)
+            else:
+                opened = self._node.without(found, vain.error)
             try:
                 await self._send(found, opened, selection.ranges)
             finally:

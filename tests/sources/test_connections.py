@@ -25,13 +25,13 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from twisted.web.client import URI, ResponseNeverReceived, readBody
+from twisted.web.client import ResponseNeverReceived, readBody
 from twisted.web.http import HTTPChannel, Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from distributor.sources import Connections
-from distributor.sources.connections import _Endpoints, _server
+from distributor.sources.connections import _Endpoints
 from distributor.sources.expected import Expected
 from distributor.sources.public import NotPublic
 
@@ -46,7 +46,7 @@ class EndpointsTests(SynchronousTestCase):
         A reactor that has been asked to connect.
         """
         reactor = MemoryReactorClock()
-        endpoint = _Endpoints(reactor, 7.0, Expected()).endpointForURI(URI.fromBytes(uri))
+        endpoint = _Endpoints(reactor, 7.0, Expected()).servers.of(uri)[0].endpoint
         endpoint.connect(Factory.forProtocol(Protocol)).addErrback(lambda _: None)
         return reactor
 
@@ -286,9 +286,7 @@ class AgentTests(TestCase):
         A connection that is cut loses little: what the other side can send of what nobody reads is bounded.
         """
         port = self.listen(self.reactor.listenTCP)
-        endpoint = _Endpoints(self.reactor, 7.0, Expected()).endpointForURI(
-            URI.fromBytes(b"http://127.0.0.1:%d/" % port)
-        )
+        endpoint = _Endpoints(self.reactor, 7.0, Expected()).servers.of(b"http://127.0.0.1:%d/" % port)[0].endpoint
         protocol = await endpoint.connect(Factory.forProtocol(Protocol))
         # All of what the kernel reserves may be filled.
         bound = protocol.transport.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)  # type: ignore[attr-defined]
@@ -302,12 +300,12 @@ class AgentTests(TestCase):
         content = bytes(200 * 1024)
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
-        uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
+        uri = b"http://127.0.0.1:%d/" % listener.getsockname()[1]
         taking = Taking(len(content))
         protocol = (
             await _Endpoints(self.reactor, 7.0, Expected())
-            .endpointForURI(uri)
-            .connect(Factory.forProtocol(lambda: taking))
+            .servers.of(uri)[0]
+            .endpoint.connect(Factory.forProtocol(lambda: taking))
         )
         peer, _ = listener.accept()
         self.addCleanup(peer.close)
@@ -331,9 +329,9 @@ class AgentTests(TestCase):
         """
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
-        uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
+        uri = b"http://127.0.0.1:%d/" % listener.getsockname()[1]
         expected, taking = Expected(), Taking(100)
-        endpoint = _Endpoints(self.reactor, 7.0, expected).endpointForURI(uri)
+        endpoint = _Endpoints(self.reactor, 7.0, expected).servers.of(uri)[0].endpoint
         protocol = await endpoint.connect(Factory.forProtocol(lambda: taking))
         peer, _ = listener.accept()
         self.addCleanup(peer.close)
@@ -372,10 +370,10 @@ class AgentTests(TestCase):
         """
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
-        uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
+        uri = b"http://127.0.0.1:%d/" % listener.getsockname()[1]
         for still in "pauseProducing", "loseConnection":
             expected = Expected()
-            endpoint = _Endpoints(self.reactor, 7.0, expected).endpointForURI(uri)
+            endpoint = _Endpoints(self.reactor, 7.0, expected).servers.of(uri)[0].endpoint
             protocol = await endpoint.connect(Factory.forProtocol(partial(Taking, 100)))
             peer, _ = listener.accept()
             self.addCleanup(peer.close)
@@ -404,7 +402,7 @@ class AgentTests(TestCase):
         """
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
-        uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listener.getsockname()[1])
+        uri = b"http://127.0.0.1:%d/" % listener.getsockname()[1]
 
         class Losing(Protocol):
             def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -415,7 +413,7 @@ class AgentTests(TestCase):
             lost: Deferred[None] = Deferred()
             losses: list[Failure] = []
             expected = Expected()
-            endpoint = _Endpoints(self.reactor, 7.0, expected).endpointForURI(uri)
+            endpoint = _Endpoints(self.reactor, 7.0, expected).servers.of(uri)[0].endpoint
             protocol = await endpoint.connect(Factory.forProtocol(Losing))
             transport = protocol.transport  # type: ignore[attr-defined]
             peer, _ = listener.accept()
@@ -445,12 +443,12 @@ class AgentTests(TestCase):
         content = bytes(2 * 1024 * 1024)
         listening = self.reactor.listenTCP(0, Factory.forProtocol(Giving), interface="127.0.0.1")
         self.addCleanup(listening.stopListening)
-        uri = URI.fromBytes(b"http://127.0.0.1:%d/" % listening.getHost().port)
+        uri = b"http://127.0.0.1:%d/" % listening.getHost().port
         taking = Taking(len(content))
         protocol = (
             await _Endpoints(self.reactor, 7.0, Expected())
-            .endpointForURI(uri)
-            .connect(Factory.forProtocol(lambda: taking))
+            .servers.of(uri)[0]
+            .endpoint.connect(Factory.forProtocol(lambda: taking))
         )
         await taking.got
         protocol.transport.abortConnection()  # type: ignore[attr-defined]
@@ -477,12 +475,13 @@ class AgentTests(TestCase):
         self.addCleanup(port.stopListening)
         endpoints = _Endpoints(self.reactor, 7.0, Expected())
         endpoints._tls.creatorForNetloc = lambda *netloc: CertificateOptions()  # type: ignore[method-assign]
-        uri = URI.fromBytes(b"https://127.0.0.1:%d/" % port.getHost().port)
-        protocol = await endpoints.endpointForURI(uri).connect(Factory.forProtocol(Losing))
+        uri = b"https://127.0.0.1:%d/" % port.getHost().port
+        protocol = await endpoints.servers.of(uri)[0].endpoint.connect(Factory.forProtocol(Losing))
         await protocol.lost  # type: ignore[attr-defined]
         # The same of one that was made before it was needed.
-        endpoints.prepare(uri.toBytes())
-        while (spare := endpoints.spares.take(_server(uri), Factory.forProtocol(Losing))) is None:
+        endpoints.prepare(uri)
+        server, _ = endpoints.servers.of(uri)
+        while (spare := endpoints.spares.take(server.key, Factory.forProtocol(Losing))) is None:
             await deferLater(self.reactor, 0)
         await spare.lost  # type: ignore[attr-defined]
         await endpoints.spares.close()

@@ -4,6 +4,7 @@ A connection on which the short way is tried first.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from typing import Protocol as TypingProtocol
 
@@ -13,12 +14,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
+from distributor.web.asset import Vain
 from distributor.web.channel import Channel
 from distributor.web.fast.exchange import PlainExchange
 from distributor.web.fast.head import PlainHead, plain_head
 from distributor.web.fast.hits import Hits
 from distributor.web.fast.prepared import Decided
 from distributor.web.fast.visit import Visit, begin, name_request, note
+from distributor.web.fast.waiting import WaitingVisit
 
 #: More of pipelined requests is not read while one is being answered; as in L{HTTPChannel}.
 _AHEAD = 16 * 1024
@@ -154,8 +157,7 @@ class FastChannel(Channel):
             return
         waiting = self.hits.coming.follow(plain)
         if waiting is None:
-            self.hits.coming.lead(plain)
-            self._begin(plain, 0.0)
+            self._begin(plain, 0.0, leads=True)
         else:
             self._answering = waiting
             # It is cancelled where the client has gone.
@@ -163,16 +165,16 @@ class FastChannel(Channel):
             waiting.addErrback(self._failed)
             self.hits.node.look()
 
-    def _begin_late(self, waited_s: float, plain: PlainHead) -> None:
+    def _begin_late(self, waited_s: float, plain: PlainHead, vain: Vain | None = None) -> None:
         self._answering = None
         if self._over:
             return
-        self._looking = True
+        looking, self._looking = self._looking, True
         try:
-            if not self._answer_coming(plain, waited_s):
-                self._begin(plain, waited_s)
+            if vain is not None or not self._answer_coming(plain, waited_s):
+                self._begin(plain, waited_s, vain=vain)
         finally:
-            self._looking = False
+            self._looking = looking
         if self._answering is None:
             self._read_on()
         self._look_again()
@@ -207,14 +209,40 @@ class FastChannel(Channel):
         else:
             self._wait_for(answering, visit.decided.taken, plain)
 
-    def _begin(self, plain: PlainHead, waited_s: float) -> None:
+    def _begin(self, plain: PlainHead, waited_s: float, *, leads: bool = False, vain: Vain | None = None) -> None:
+        """
+        Answer what has to be waited for.
+
+        @param leads: whether others may follow.
+        @param vain: how it has been waited for already.
+        """
+        hits = self.hits
+        # A seek's storage node is asked before anything else is done.
+        opened = hits.coming.wait(plain) if vain is None and hits.gate.refusal is None else None
+        if leads:
+            hits.coming.lead(plain)
+        if opened is not None:
+            decided, reader = opened
+            visit = WaitingVisit(self, hits, decided, name_request(decided), reader, waited_s)
+            hits.gate.enter(visit)
+            self._answer_late(Deferred.fromCoroutine(visit.run_late()).addErrback(self._failed), self._waited, visit)
+            return
         exchange = PlainExchange(self, plain, self.hits.date().decode("ascii"), self.hits.coming.crowds.let_go)
-        answering = Deferred.fromCoroutine(self.hits.assets.respond(exchange, plain.object_id, waited_s))
+        answering = Deferred.fromCoroutine(self.hits.assets.respond(exchange, plain.object_id, waited_s, vain))
         answering.addBoth(self._ended, plain)
         if answering.called:
             self._answered(plain.length, exchange)
         else:
             self._wait_for(answering, plain.length, exchange)
+
+    def _waited(self, vain: Vain | None, visit: WaitingVisit) -> None:
+        plain = visit.decided.plain
+        self.hits.coming.crowds.let_go(plain)
+        if vain is None:
+            self._answered_late(None, plain.length, plain)
+        elif not self._over:
+            self.setTimeout(self._idle_s)  # type: ignore[no-untyped-call]
+            self._begin_late(visit.waits_s, plain, vain)
 
     def _ended(self, result: Failure | None, plain: PlainHead) -> None:
         # Whether or not there was a body.
@@ -229,10 +257,13 @@ class FastChannel(Channel):
         self.abort()
 
     def _wait_for(self, answering: Deferred[None], taken: int, ending: _Last) -> None:
+        self._answer_late(answering, self._answered_late, taken, ending)
+
+    def _answer_late(self, answering: Deferred[Any], answered: Callable[..., None], *arguments: object) -> None:
         # An answer may take longer than a client may be idle.
         self._idle_s = self.setTimeout(None)  # type: ignore[no-untyped-call]
         self._answering = answering
-        answering.addCallback(self._answered_late, taken, ending)
+        answering.addCallback(answered, *arguments)
 
     def _answered(self, taken: int, ending: _Last) -> None:
         """

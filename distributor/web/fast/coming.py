@@ -4,13 +4,15 @@ What the short way needs for objects that are on their way.
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from distributor.model import CacheState, IReader
+from distributor.model import ByteRange, CacheState, IReader
 from distributor.node import Found, Shelf
+from distributor.transfer import IDownloadReader
 from distributor.web.answer import select
-from distributor.web.asset_request import asset_request
+from distributor.web.asset_request import AssetRequest, asset_request
 from distributor.web.fast.crowds import Crowds
 from distributor.web.fast.head import PlainHead
 from distributor.web.fast.prepared import Decided, Prepared
@@ -30,8 +32,9 @@ class Coming:
     def __init__(self, node: Shelf, clock: IReactorTime) -> None:
         self._node = node
         self._clock = clock
-        self._prepared: dict[str, Prepared] = {}
+        self._prepared: dict[tuple[str, bool], Prepared] = {}
         self._last: Decided | None = None
+        self._asked_last: tuple[PlainHead, AssetRequest] | None = None
         self._later: list[Deferred[None]] = []
         self.crowds = Crowds(clock)
 
@@ -40,8 +43,8 @@ class Coming:
         What to answer to a head, and with which reader, where an object is being downloaded, and what the answer begins
         with has come. The caller closes the reader.
         """
-        found = self._node.coming(plain.object_id)
-        if found is None or found.cache is not CacheState.PENDING or plain.method != "GET":
+        found = self._found(plain)
+        if found is None:
             return None
         decided = self._last
         # The same head as before, or an equal one that came at the same instant.
@@ -49,24 +52,72 @@ class Coming:
             assert decided.wanted is not None
             reader = self._node.join_now(plain.object_id, decided.wanted)
             return None if reader is None else (decided, reader)
-        asked = asset_request(plain.method, plain.object_id, plain.fields.get, b"", str)
-        ranges = select(asked, found.object.size, entity_tag(found.object.content_hash)).ranges
-        reader = self._node.join_now(plain.object_id, ranges[0]) if len(ranges) == 1 else None
+        wanted = self._wanted(plain, found)
+        reader = self._node.join_now(plain.object_id, wanted) if wanted is not None else None
         if reader is None:
             return None
-        decided = self._last = self._prepare(found).decide(plain, asked, plain.length)
-        assert decided is not None
+        decided = self._last = self._decide(plain, found, external=False)
         return decided, reader
 
-    def _prepare(self, found: Found) -> Prepared:
+    def wait(self, plain: PlainHead) -> tuple[Decided, IDownloadReader] | None:
+        """
+        The same, where that has not come yet: the reader is to be waited for, and L{settled} tells what to answer then.
+        Where it seeks, a storage node has been asked when this returns.
+        """
+        found = self._found(plain)
+        wanted = self._wanted(plain, found) if found is not None else None
+        reader = self._node.join(plain.object_id, wanted) if wanted is not None else None
+        if found is None or reader is None:
+            return None
+        return self._decide(plain, found, external=reader.external), reader
+
+    def settled(self, decided: Decided, reader: IDownloadReader) -> Decided:
+        """
+        What to answer, now that the type is known.
+
+        @param decided: as L{wait} has it.
+        """
+        found = decided.prepared.found
+        if reader.media_type == found.type:
+            return decided
+        return self._decide(decided.plain, evolve(found, type=reader.media_type), external=decided.prepared.external)
+
+    def _found(self, plain: PlainHead) -> Found | None:
+        """
+        What is asked for, if it is being downloaded, and asked for as can be answered here.
+        """
+        found = self._node.coming(plain.object_id)
+        return found if found is not None and found.cache is CacheState.PENDING and plain.method == "GET" else None
+
+    def _asked(self, plain: PlainHead) -> AssetRequest:
+        last = self._asked_last
+        if last is None or last[0] is not plain:
+            last = plain, asset_request(plain.method, plain.object_id, plain.fields.get, b"", str)
+            self._asked_last = last
+        return last[1]
+
+    def _wanted(self, plain: PlainHead, found: Found) -> ByteRange | None:
+        """
+        The bytes that are sent; L{None} where that is not one run of them.
+        """
+        ranges = select(self._asked(plain), found.object.size, entity_tag(found.object.content_hash)).ranges
+        return ranges[0] if len(ranges) == 1 else None
+
+    def _decide(self, plain: PlainHead, found: Found, *, external: bool) -> Decided:
+        """
+        @param external: see L{Prepared}.
+        """
         # In the order of the last use.
-        prepared = self._prepared.pop(found.object.id, None)
+        key = found.object.id, external
+        prepared = self._prepared.pop(key, None)
         if prepared is None or not prepared.is_for(found):
-            prepared = Prepared(found, None)
+            prepared = Prepared(found, None, external=external)
             if len(self._prepared) >= _MOST_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
-        self._prepared[found.object.id] = prepared
-        return prepared
+        self._prepared[key] = prepared
+        decided = prepared.decide(plain, self._asked(plain), plain.length)
+        assert decided is not None
+        return decided
 
     def lead(self, plain: PlainHead) -> None:
         """
@@ -80,7 +131,8 @@ class Coming:
         As L{Crowds.follow}, where an object is being downloaded: what else there is to be waited for is nothing that
         one could have for all.
         """
-        return None if self._node.coming(plain.object_id) is None else self.crowds.follow(plain)
+        crowds = self.crowds
+        return crowds.follow(plain) if crowds and self._node.coming(plain.object_id) is not None else None
 
     def next_turn(self) -> Deferred[None]:
         """

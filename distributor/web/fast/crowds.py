@@ -40,6 +40,12 @@ class Crowds:
         self._clock = clock
         self._crowds: dict[_Key, _Crowd] = {}
 
+    def __len__(self) -> int:
+        """
+        How many are led.
+        """
+        return len(self._crowds)
+
     def lead(self, plain: PlainHead) -> None:
         """
         Begin with a request that others may follow.

@@ -74,14 +74,15 @@ class Prepared:
     All that answers about one object have in common.
 
     @ivar entry: what the store says of it, if it is there; another one is another object.
+    @ivar external: a storage node is asked for just what they begin with.
     """
 
-    def __init__(self, found: Found, entry: Entry | None) -> None:
+    def __init__(self, found: Found, entry: Entry | None, *, external: bool = False) -> None:
         self._facts = Facts(
             size=found.object.size,
             content_hash=found.object.content_hash,
             cache=found.cache,
-            external=False,
+            external=external,
             type=media_type(b"", found.type, None),
             collapsed=found.cache is not CacheState.HIT,
             stored=True,
@@ -90,6 +91,7 @@ class Prepared:
         self._parts: dict[tuple[int, bytes, bool], list[bytes]] = {}
         self.found = found
         self.entry = entry
+        self.external = external
 
     def is_for(self, found: Found) -> bool:
         """

@@ -94,12 +94,12 @@ def note(
     request_id: str,
     sent: int,
     seconds: float,
-    waited_s: float = 0.0,
+    waited_s: float | None = 0.0,
 ) -> None:
     """
     Log an answer that is over.
 
-    @param waited_s: for how long its head has waited.
+    @param waited_s: for how long its head has waited; L{None}: it was never sent.
     """
     plain = decided.plain
     client, forwarded_for, status = channel.peer, plain.fields.get("X-Forwarded-For"), decided.status
@@ -148,7 +148,7 @@ class Visit(Outlet):
         @param waited_s: for how long the request has waited.
         """
         super().__init__(channel)
-        self._waited_s = waited_s
+        self._waited_s: float | None = waited_s
         self._hits = hits
         self.decided = decided
         self._began = hits.assets.clock.seconds() - waited_s
@@ -192,8 +192,7 @@ class Visit(Outlet):
 
     def _gone(self, failure: Failure) -> None:
         failure.trap(CancelledError)
-        self.abort()
-        self._end()
+        self._give_up()
 
     def _pump(self, wanted: ByteRange) -> Pump:
         # Of what is on its way, there may be many who have had nothing yet.
@@ -233,6 +232,10 @@ class Visit(Outlet):
         finally:
             opened.close()
             self._leave()
+
+    def _give_up(self) -> None:
+        self.abort()
+        self._end()
 
     def _end(self) -> None:
         self._reader.close()
