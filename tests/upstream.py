@@ -99,10 +99,16 @@ class Upstream:
         Let bytes and calls that are due pass, until nothing moves any more.
         """
         for _ in range(turns):
-            for agent in self._agent.agents.values():
-                agent.flush()
+            self.pump()
             soon = min((call.getTime() for call in self.clock.getDelayedCalls()), default=inf) - self.clock.seconds()
             self.clock.advance(soon if 0 < soon < 2 * MOMENT_S else 0)
+
+    def pump(self) -> None:
+        """
+        Let those bytes pass that are on their way.
+        """
+        for agent in self._agent.agents.values():
+            agent.flush()
 
     def unplug(self, index: int) -> None:
         """

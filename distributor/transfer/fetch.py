@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
+from math import inf
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -118,7 +119,7 @@ class Fetch:
         self._crawled: set[StorageNode] = set()
         self._held = False
         self._over = False
-        self._prompt_at = -_INSTANT_S
+        self._prompt_at = -inf
         self.arrived = arrived
         self.segments: dict[int, Segment] = {}
         self.brought: dict[StorageNode, Extents] = {}

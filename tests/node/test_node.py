@@ -21,6 +21,7 @@ from distributor.model import (
     ByteRange,
     CacheState,
     CatalogueUnavailable,
+    DiskFailed,
     Listing,
     NoRoom,
     ObjectNotAccepted,
@@ -203,6 +204,34 @@ class NodeTests(SynchronousTestCase):
         self.upstream.flush()
         self.assertIsNone(self.node.coming("7"))
         self.assertIsNone(self.node.join_now("7", WHOLE))
+
+    def test_joining_to_wait(self) -> None:
+        """
+        A download is joined, too, where what is wanted has not come; who seeks has had a storage node asked by then.
+        """
+        self.assertIsNone(self.node.join("7", WHOLE))
+        self.upstream.nodes[0].faults.always = Fault(cut=Cut(10_000, Ending.STALL))
+        self.successResultOf(self.begin(self.open()))
+        # By now it is known to be slow.
+        self.clock.advance(3)
+        near, far = (self.node.join("7", ByteRange(start, len(CONTENT))) for start in (10_000, 290_000))
+        assert near is not None and far is not None
+        self.assertEqual((near.external, far.external), (False, True))
+        self.upstream.flush(1)
+        self.assertEqual(self.upstream.ranges[-1], f"bytes=290000-{len(CONTENT) - 1}")
+        near.close()
+        far.close()
+
+    def test_waited_for_in_vain(self) -> None:
+        """
+        Where the disk has failed, storage nodes are what is left; of other trouble, one is told.
+        """
+        found = self.successResultOf(self.find())
+        for error in NoRoom("full"), DiskFailed("worn out"):
+            opened = self.node.without(found, error)
+            self.assertEqual((opened.cache, opened.reader, opened.joined), (CacheState.MISS, None, False))
+            opened.close()
+        self.assertRaises(SourcesFailed, self.node.without, found, SourcesFailed("gone"))
 
     def test_looking(self) -> None:
         """

@@ -50,6 +50,35 @@ class RequestTests(FetchCase):
         self.clock.advance(0)
         self.assertEqual(self.sink.asked_what_is_wanted - before, 1)
 
+    def test_one_who_seeks_does_not_wait_for_the_turn(self) -> None:
+        """
+        For the first who has nothing the plan is asked at once, for others who come at the same instant together.
+        """
+        fetch = self.begin()
+        self.last.accept()
+        self.last.give(100_000)
+        self.clock.advance(1)
+        for offset in 800_000, 2_400_000, 3_800_000:
+            self.sink.wanted.append(Reading(offset, offset + 1))
+            fetch.plan_promptly()
+        self.assertEqual([first for _, first, _ in self.nodes.asked], [0, 800_000])
+        self.clock.advance(0)
+        self.assertEqual(sorted(first for _, first, _ in self.nodes.asked), [0, 800_000, 2_400_000, 3_800_000])
+        self.clock.advance(1)
+        self.sink.wanted.append(Reading(2_100_000, 2_100_001))
+        fetch.plan_promptly()
+        self.assertEqual(len(self.nodes.asked), 5)
+        self.clock.advance(1)
+        # What was to be asked in this turn, has been then.
+        before = self.sink.asked_what_is_wanted
+        fetch.plan_soon()
+        fetch.plan_promptly()
+        self.clock.advance(0)
+        fetch.stop()
+        self.clock.advance(1)
+        fetch.plan_promptly()
+        self.assertEqual(self.sink.asked_what_is_wanted - before, 1)
+
     def test_a_seek_bounds_the_base(self) -> None:
         """
         A reader far ahead gets a request of its own; the base is cut where that begins, and no byte comes twice.

@@ -185,6 +185,29 @@ class WaitersTests(SynchronousTestCase):
         late.cancel()
         self.failureResultOf(late, CancelledError)
 
+    def test_one_who_seeks(self) -> None:
+        """
+        What has come for one who seeks has come for nobody else, so that there is nothing to wait for.
+        """
+        seeking = self.beginner()
+        seeking.external = True
+        waiting = self.waiters.wait(seeking, 0)
+        self.waiters.wake_beginners()
+        self.assertNoResult(waiting)
+        self.there = 1
+        self.waiters.wake_beginners()
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        # Among others it has its turn with them.
+        both = [self.waiters.wait(each, 1) for each in (seeking, self.beginner())]
+        self.there = 2
+        self.waiters.wake_beginners()
+        for waiting in both:
+            self.assertNoResult(waiting)
+        self.clock.advance(0)
+        for waiting in both:
+            self.successResultOf(waiting)
+
     def test_rests_as_long_as_it_took(self) -> None:
         """
         A pass that took long is followed by as long a rest, so that waking leaves time for everything else; but never

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from distributor.cache import StoredReader
 from distributor.model import ByteRange, CacheState, ContentHash, DataObject
 from distributor.node import Found, Shelf
+from distributor.transfer import DownloadReader
 from distributor.web.fast.coming import Coming
 from distributor.web.fast.prepared import Decided
 from tests.web.fast.cold import head
@@ -27,6 +28,7 @@ class Downloading:
 
     @ivar found: what is on its way, if something is.
     @ivar there: whether what is wanted has come.
+    @ivar reader: who reads that, whether it has come or not.
     @ivar wanted: what was joined for.
     """
 
@@ -35,6 +37,9 @@ class Downloading:
     def __init__(self) -> None:
         self.found: Found | None = FOUND
         self.there = True
+        self.media_type = "video/mp4"
+        self.size = 0
+        self.reader: DownloadReader | None = DownloadReader(cast(Any, self), ())
         self.wanted: list[ByteRange] = []
 
     def coming(self, object_id: str) -> Found | None:
@@ -49,6 +54,13 @@ class Downloading:
         """
         self.wanted.append(wanted)
         return cast(Any, object()) if self.there else None
+
+    def join(self, object_id: str, wanted: ByteRange) -> DownloadReader | None:
+        """
+        The same, whether it has come or not.
+        """
+        self.wanted.append(wanted)
+        return self.reader
 
 
 class ComingTests(SynchronousTestCase):
@@ -114,6 +126,42 @@ class ComingTests(SynchronousTestCase):
         for found in None, evolve(FOUND, cache=CacheState.HIT):
             self.node.found = found
             self.assertIsNone(self.coming.join(head()))
+
+    def test_waiting(self) -> None:
+        """
+        What has not come is answered in the same way as what has, but where a storage node has been asked for it.
+        """
+        plain = head("/api/v1/asset/7", "Range: bytes=100-199")
+        joined, waiting = self.coming.join(plain), self.coming.wait(plain)
+        assert joined is not None and waiting is not None and self.node.reader is not None
+        self.assertIs(waiting[1], self.node.reader)
+        self.assertEqual(waiting[0].head, joined[0].head)
+        self.node.reader.external = True
+        seeking = self.coming.wait(plain)
+        assert seeking is not None
+        said = b"".join(joined[0].head)
+        self.assertIn(b"X-Data-Source: local", said)
+        self.assertEqual(b"".join(seeking[0].head), said.replace(b"Source: local", b"Source: external"))
+        self.assertEqual(self.coming.wait(plain)[0].head, seeking[0].head)  # type: ignore[index]
+        self.assertEqual(self.coming.join(plain)[0].head, joined[0].head)  # type: ignore[index]
+        self.assertEqual(set(self.node.wanted), {ByteRange(100, 200)})
+        for other in head(method="HEAD"), head("/api/v1/asset/7", "Range: bytes=0-1,5-6"):
+            self.assertIsNone(self.coming.wait(other))
+        self.node.reader = None
+        self.assertIsNone(self.coming.wait(plain))
+
+    def test_settled(self) -> None:
+        """
+        What is said of the type is what the first bytes have told in the end.
+        """
+        waiting = self.coming.wait(head("/api/v1/asset/7", "Range: bytes=100-"))
+        assert waiting is not None
+        decided, reader = waiting
+        self.assertIs(self.coming.settled(decided, reader), decided)
+        self.node.media_type = "image/png"
+        settled = self.coming.settled(decided, reader)
+        self.assertIn(b"Content-Type: image/png\r\n", b"".join(settled.head))
+        self.assertEqual((settled.wanted, settled.length, settled.plain), (ByteRange(100, 1000), 900, decided.plain))
 
     def test_follow(self) -> None:
         """
