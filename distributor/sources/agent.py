@@ -1,19 +1,19 @@
 """
-What makes requests of storage nodes: all are GETs, of few servers, and a reader waits for each.
+What makes requests of storage nodes and query nodes: nearly all are GETs, of few servers, and a reader waits for each.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IStreamClientEndpoint, ITransport
-from twisted.web.client import URI, HTTPConnectionPool
+from twisted.web.client import URI, Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IClientRequest, IResponse
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IClientRequest, IResponse
 from zope.interface import implementer
 
 #: Servers of which something is remembered.
@@ -25,18 +25,19 @@ _VISIBLE = re.compile(rb"[\x21-\x7e]+")
 @frozen
 class Server:
     """
-    @ivar key: names it in a pool.
+    @ivar key: names it in a pool: scheme, host and port, as L{Agent} has it.
     @ivar fresh: connects to it.
     @ivar endpoint: the same, where no connection is ready.
     @ivar host: the C{Host} field of requests to it.
     """
 
-    key: Hashable
+    key: tuple[bytes, bytes, int]
     fresh: IStreamClientEndpoint
     endpoint: IStreamClientEndpoint
     host: bytes
 
 
+@implementer(IAgentEndpointFactory)
 class Servers:
     """
     Those that have been asked lately, by what their URLs begin with.
@@ -64,6 +65,9 @@ class Servers:
             self._servers[origin] = server
         return server, path
 
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        return self.of(uri.toBytes())[0].endpoint
+
 
 @implementer(IClientRequest)
 class _Get:
@@ -88,11 +92,12 @@ class _Get:
 @implementer(IAgent)
 class GetAgent:
     """
-    An L{Agent<twisted.web.client.Agent>} for less: that parses each URL, and connects from scratch, as if it had never
-    seen the server. Redirects are not followed, nor cookies kept.
+    An L{Agent<twisted.web.client.Agent>} whose GETs take less: that one parses each URL, and finds out how to connect,
+    as if it had never seen the server. Redirects are not followed, nor cookies kept.
     """
 
-    def __init__(self, pool: HTTPConnectionPool, servers: Servers) -> None:
+    def __init__(self, reactor: object, pool: HTTPConnectionPool, servers: Servers) -> None:
+        self._agent: Agent = Agent.usingEndpointFactory(reactor, servers, pool)
         self._pool = pool
         self._servers = servers
 
@@ -103,7 +108,9 @@ class GetAgent:
         @param uri: as L{Servers.of} takes it.
         @param headers: without C{Host}.
         """
-        assert method == b"GET" and bodyProducer is None, method
+        if method != b"GET" or bodyProducer is not None:
+            asked: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
+            return asked
         server, path = self._servers.of(uri)
         headers = headers or Headers()
         lines = [b"GET ", path, b" HTTP/1.1\r\nHost: ", server.host, b"\r\n"]

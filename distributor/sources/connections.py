@@ -81,7 +81,7 @@ class Connections:
         pool.maxPersistentPerHost = _KEPT
         pool.cachedConnectionTimeout = _IDLE_S
         self._pools.append(pool)
-        return GetAgent(pool, endpoints.servers)
+        return GetAgent(reactor, pool, endpoints.servers)
 
     async def close(self) -> None:
         """

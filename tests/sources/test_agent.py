@@ -4,16 +4,18 @@ Tests for L{distributor.sources.agent}.
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
+from twisted.internet.task import Cooperator
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import URI, Agent, HTTPConnectionPool, ResponseNeverReceived, readBody
+from twisted.web.client import URI, Agent, FileBodyProducer, HTTPConnectionPool, ResponseNeverReceived, readBody
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IClientRequest
 from zope.interface import implementer
@@ -27,7 +29,7 @@ URL = b"http://127.0.0.1:3333/api/v1/files/7"
 
 hosts = st.sampled_from(["127.0.0.1", "[2001:db8::1]", "storage.example", "Storage.Example"])
 ports = st.sampled_from(["", ":80", ":443", ":3333"])
-paths = st.from_regex(r"((/[\w.~!$&'()*+,;=:@%-]{0,5}){1,3}(\?[a-z=&]{1,5})?)?", fullmatch=True).filter(str.isascii)
+paths = st.from_regex(r"((/[\w.~!$&'()*+,=:@%-]{0,5}){1,3}(\?[a-z=&]{1,5})?)?", fullmatch=True).filter(str.isascii)
 values = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=9)
 
 
@@ -52,6 +54,7 @@ class AgentTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = MemoryReactorClock()
         self.made: list[bytes] = []
+        self.now = Cooperator(scheduler=lambda call: self.reactor.callLater(0, call), started=True)
         self.agent = self.agent_over(self.reactor)
 
     def agent_over(self, reactor: MemoryReactorClock) -> GetAgent:
@@ -63,9 +66,9 @@ class AgentTests(SynchronousTestCase):
         def make(uri: URI) -> Server:
             self.made.append(uri.toBytes())
             endpoint = plain.endpointForURI(uri)
-            return Server((uri.host, uri.port), endpoint, endpoint, endpoints._server(uri).host)
+            return Server((uri.scheme, uri.host, uri.port), endpoint, endpoint, endpoints._server(uri).host)
 
-        return GetAgent(HTTPConnectionPool(reactor), Servers(make))
+        return GetAgent(reactor, HTTPConnectionPool(reactor), Servers(make))
 
     def twisteds(self, reactor: MemoryReactorClock) -> Agent:
         """
@@ -116,6 +119,22 @@ class AgentTests(SynchronousTestCase):
         _, another = self.connected(self.reactor, 1)
         self.assertIn(b"/api/v1/files/8 ", another.value())
         self.assertNoResult(second)
+        self.assertEqual(self.made, [b"http://127.0.0.1:3333"])
+
+    def test_body(self) -> None:
+        """
+        What is no GET goes out as well, on connections that both may use.
+        """
+        got = self.agent.request(b"GET", URL)
+        protocol, transport = self.connected(self.reactor)
+        protocol.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual(self.successResultOf(readBody(self.successResultOf(got))), b"")
+        transport.clear()
+        self.agent.request(b"POST", URL, Headers({"X": ["y"]}), FileBodyProducer(BytesIO(b"body"), cooperator=self.now))
+        self.reactor.advance(0)
+        line, *fields, blank, body = transport.value().split(b"\r\n")
+        self.assertEqual((line, blank, body), (b"POST /api/v1/files/7 HTTP/1.1", b"", b"body"))
+        self.assertEqual(sorted(fields), [b"Content-Length: 4", b"Host: 127.0.0.1:3333", b"X: y"])
         self.assertEqual(self.made, [b"http://127.0.0.1:3333"])
 
     def test_taken_back(self) -> None:
