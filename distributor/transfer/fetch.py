@@ -64,6 +64,9 @@ class Sink(TypingProtocol):
     def received(self, offset: int, data: bytes) -> None:
         """Bytes that were missing have come."""
 
+    def arrived(self) -> None:
+        """Those are all for now."""
+
     def answered(self, type: str | None) -> None:
         """A storage node has answered, and says so of the media type."""
 
@@ -391,6 +394,8 @@ class Fetch:
                 self._fruitful.add(segment)
             self.brought[segment.node] = self.brought.get(segment.node, Extents()).add(start, stop)
             self._sink.received(start, data if whole else data[start - offset : stop - offset])
+        # Only now: who is told may ask for more, and what is there is what has come.
+        self._sink.arrived()
 
     def segment_ended(self, segment: Segment, error: SourceError | None) -> None:
         for key, each in list(self.segments.items()):

@@ -239,7 +239,13 @@ class Filling:
             self._writer.hurry()
         if self._writer.queued > HIGH_WATER:
             self._fetch.hold()
-        self._owner.arrived()
+
+    def arrived(self) -> None:
+        """
+        Those are all for now.
+        """
+        if not self._over:
+            self._owner.arrived()
 
     def _learn_type(self, head: bytes) -> None:
         if self.media_type is None:

@@ -30,12 +30,19 @@ class Sink:
         self.wanted: list[Reading] = []
         self.got = bytearray(SIZE)
         self.lengths: list[int] = []
+        self.told: list[int] = []
         self.errors: list[SourcesFailed] = []
         self.asked_what_is_wanted = 0
 
     def readings(self) -> list[Reading]:
         self.asked_what_is_wanted += 1
         return self.wanted
+
+    def arrived(self) -> None:
+        """
+        How much is there is what matters.
+        """
+        self.told.append(sum(self.lengths))
 
     def received(self, offset: int, data: bytes) -> None:
         self.got[offset : offset + len(data)] = data

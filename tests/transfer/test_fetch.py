@@ -346,6 +346,17 @@ class IgnoredRangeTests(FetchCase):
         self.assertEqual(sum(self.sink.lengths), SIZE - 1000)
         self.assertEqual(self.fetch.arrived.runs, ((0, SIZE),))
 
+    def test_told_once(self) -> None:
+        """
+        Where what is there is in the middle of what comes, one is told when both parts have come, and not between: who
+        asks for more then does not ask for the second.
+        """
+        self.sink.wanted = [Reading(3_000_000, SIZE)]
+        self.begin(arrived=Extents(((1000, 2000),)))
+        self.last.accept(whole=True)
+        self.last.give(10_000)
+        self.assertEqual((self.sink.lengths, self.sink.told), ([1000, 8000], [9000]))
+
     def test_the_base_stays(self) -> None:
         """
         Where a base is under way that brings the whole, it is kept, not the answer to a seek that would begin anew.
