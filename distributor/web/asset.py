@@ -24,7 +24,7 @@ from distributor.web.answer import Answer, Facts, answer, select
 from distributor.web.asset_request import AssetRequest, asset_request
 from distributor.web.exchange import Exchange
 from distributor.web.forwarded import Proxies
-from distributor.web.gate import Gate
+from distributor.web.gate import Gate, Visitor
 from distributor.web.headers import entity_tag
 
 # What a HEAD of an object that has not been fetched can say of its type.
@@ -46,10 +46,14 @@ class Vain:
 
     @ivar found: what was known when it began.
     @ivar error: why it is over.
+    @ivar since: when it began.
+    @ivar visitor: who has waited, and is inside still.
     """
 
     found: Found
     error: DistributorError
+    since: float
+    visitor: Visitor
 
 
 class Assets:
@@ -85,7 +89,11 @@ class Assets:
         """
         asked = asset_request(exchange.method, object_id, exchange.field, exchange.query, new_request_id)
         visit = _Visit(exchange, asked, self, waited_s, vain)
-        refusal = self.gate.enter(visit)
+        refusal = None
+        if vain is not None:
+            self.gate.replace(vain.visitor, visit)
+        else:
+            refusal = self.gate.enter(visit)
         if refusal is not None:
             exchange.end_connection()
             visit.refuse(refusal)
@@ -183,7 +191,7 @@ class _Visit:
             self._write(answer(self._asked, facts, ""))
 
     async def _send(self, found: Found, opened: Opened, ranges: Sequence[ByteRange]) -> None:
-        opened_at = self._clock.seconds()
+        opened_at = self._clock.seconds() if self._vain is None else self._vain.since
         await opened.begin(ranges[0] if ranges else None)
         facts = self._facts(
             found,

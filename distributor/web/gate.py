@@ -55,6 +55,13 @@ class Gate:
             self._inside.add(visitor)
         return refusal
 
+    def replace(self, old: Visitor, new: Visitor) -> None:
+        """
+        Let one who is inside be gone on for by another one.
+        """
+        self._inside.add(new)
+        self.leave(old)
+
     def leave(self, visitor: Visitor) -> None:
         """
         An answer is over.

@@ -237,12 +237,15 @@ class FastChannel(Channel):
 
     def _waited(self, vain: Vain | None, visit: WaitingVisit) -> None:
         plain = visit.decided.plain
-        self.hits.coming.crowds.let_go(plain)
-        if vain is None:
-            self._answered_late(None, plain.length, plain)
-        elif not self._over:
+        if vain is not None and not self._over:
+            # Those who follow have their turn when this one has had something.
             self.setTimeout(self._idle_s)  # type: ignore[no-untyped-call]
             self._begin_late(visit.waits_s, plain, vain)
+            return
+        self.hits.coming.crowds.let_go(plain)
+        if vain is not None:
+            visit.give_up()
+        self._answered_late(None, plain.length, plain)
 
     def _ended(self, result: Failure | None, plain: PlainHead) -> None:
         # Whether or not there was a body.
@@ -264,6 +267,7 @@ class FastChannel(Channel):
         self._idle_s = self.setTimeout(None)  # type: ignore[no-untyped-call]
         self._answering = answering
         answering.addCallback(answered, *arguments)
+        answering.addErrback(self._failed)
 
     def _answered(self, taken: int, ending: _Last) -> None:
         """

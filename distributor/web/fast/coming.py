@@ -73,14 +73,15 @@ class Coming:
 
     def settled(self, decided: Decided, reader: IDownloadReader) -> Decided:
         """
-        What to answer, now that the type is known.
+        What to answer, now that the type is known, and who has been asked.
 
         @param decided: as L{wait} has it.
         """
-        found = decided.prepared.found
-        if reader.media_type == found.type:
+        prepared = decided.prepared
+        found = prepared.found
+        if reader.media_type == found.type and reader.external is prepared.external:
             return decided
-        return self._decide(decided.plain, evolve(found, type=reader.media_type), external=decided.prepared.external)
+        return self._decide(decided.plain, evolve(found, type=reader.media_type), external=reader.external)
 
     def _found(self, plain: PlainHead) -> Found | None:
         """

@@ -192,7 +192,7 @@ class Visit(Outlet):
 
     def _gone(self, failure: Failure) -> None:
         failure.trap(CancelledError)
-        self._give_up()
+        self.give_up()
 
     def _pump(self, wanted: ByteRange) -> Pump:
         # Of what is on its way, there may be many who have had nothing yet.
@@ -233,7 +233,10 @@ class Visit(Outlet):
             opened.close()
             self._leave()
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """
+        Nothing more is to be sent.
+        """
         self.abort()
         self._end()
 

@@ -39,27 +39,26 @@ class WaitingVisit(Visit):
         Wait, and answer. Called once, instead of L{run}.
 
         @return: where there is nothing to wait for any more, why: nothing has been sent, and somebody else is to
-            answer.
+            answer in its place; else L{give_up} is called.
         """
         plain, wanted = self.decided.plain, self.decided.wanted
         assert wanted is not None
         try:
             await self._hits.node.wait(self._reader, wanted.start)
             self.decided = self._hits.coming.settled(self.decided, self._download)
+            self._waited_s = self.waits_s
+            answering = self.run()
         except DistributorError as error:
             self._reader.close()
-            self._hits.gate.leave(self)
-            return Vain(self.decided.prepared.found, error)
+            return Vain(self.decided.prepared.found, error, self._began, self)
         except CancelledError:
             # The client has gone.
-            self._give_up()
+            self.give_up()
             return None
         except Exception:
             self._log.failure("request {request_id} failed", request_id=self._id)
-            self._give_up()
+            self.give_up()
             return None
-        self._waited_s = self.waits_s
-        answering = self.run()
         self._hits.coming.crowds.let_go(plain)
         if answering is not None:
             await answering

@@ -12,6 +12,7 @@ from distributor.model import DiskFailed, DistributorError, IReader, NoRoom, Ove
 from distributor.web.errors import SHUTTING_DOWN
 from distributor.web.fast.coming import Coming
 from distributor.web.fast.crowds import LONGEST_S
+from distributor.web.fast.waiting import WaitingVisit
 from tests.delivery.sockets import Line
 from tests.upstream import TIMEOUT_S
 from tests.web.fast.cold import CAME, COLD, COLD_ASSET, ColdCase
@@ -208,17 +209,77 @@ class WaitingTests(ColdCase):
         self.reactor.settle()
         self.assertEqual(len(self.node.gate), 0)
 
-    def test_nobody_may_come_in_any_more(self) -> None:
+    def test_inside(self) -> None:
         """
-        Who turns to storage nodes when the node has begun to stop is told so.
+        Who turns to storage nodes when the node has begun to stop, or when no more may come in, is inside already; and
+        it is so throughout.
         """
         self.seek(Fault(delay_s=1))
+        empty: list[None] = []
+        self.node.gate.empty().addCallback(empty.append)
+        self.first.hang_up()
+        self.reactor.settle()
         self.node.gate.close(SHUTTING_DOWN)
         self.break_off(DiskFailed("worn out"))
+        self.assertEqual(empty, [])
+        self.assertTrue(self.found().body == PART)
+        self.assertEqual((empty, len(self.node.gate)), ([None], 0))
+
+    def test_how_long(self) -> None:
+        """
+        The time that was spent in vain is part of what it took.
+        """
+        self.seek(Fault(delay_s=1))
+        self.node.clock.advance(0.5)
+        self.break_off(DiskFailed("worn out"))
+        self.assertIn("source;dur=500", self.found()["Server-Timing"])
+
+    def test_queued(self) -> None:
+        """
+        Where a download has still to begin when it is joined, it is seen then who seeks.
+        """
+        self.patch(self.node.downloads, "_at_once", 1)
+        self.node.list("10", COLD[::-1], type="video/mp4")
+        lines = [self.line() for _ in range(3)]
+        for line, field in zip(lines, ("Accept: */*", "Accept: */*", "X-Unheard-Of: 1"), strict=True):
+            self.ask(line, "/api/v1/asset/10", SEEK, field)
+            self.reactor.settle()
+            self.node.clock.advance(LONGEST_S)
+        self.go_on()
+        said = [self.find(line, "GET")[0] for line in lines]
+        self.assertEqual([(each.status, each["X-Data-Source"]) for each in said], [(206, "external")] * 3)
+
+    def test_cut_when_in_vain(self) -> None:
+        """
+        On a connection that is being cut nothing is begun, and the log has it.
+        """
+        self.seek(Fault(delay_s=1))
+        self.node.access.flush()
+        lost = self.other.transport.protocol
+        self.patch(lost, "_over", True)
+        with capturedLogs() as events:
+            self.break_off(DiskFailed("worn out"))
+            self.node.settle()
+            self.node.access.flush()
+        self.assertIn(f"{COLD_ASSET} 206 0 B", "".join(str(formatEvent(event)) for event in events))
+        self.first.hang_up()
+        self.reactor.settle()
+        self.assertEqual(len(self.node.gate), 0)
+
+    def test_unforeseen_when_it_is_there(self) -> None:
+        """
+        Nor is anybody left inside where sending fails as nobody has thought of.
+        """
+
+        def trouble(*_: object) -> None:
+            raise RuntimeError("unforeseen")
+
+        self.patch(WaitingVisit, "run", trouble)
+        self.seek()
         self.node.settle()
         self.other.take_to_the_end()
-        [answer] = answers(self.other.received, ["GET"])
-        self.assertEqual((answer.status, answer["Connection"]), (503, "close"))
+        self.assertEqual((self.other.received, self.other.ended), (b"", "reset"))
+        self.assertEqual((len(self.node.gate), len(self.flushLoggedErrors(RuntimeError))), (1, 1))
 
     def test_crowd(self) -> None:
         """
