@@ -27,7 +27,7 @@ class Server:
     """
     @ivar key: names it in a pool: scheme, host and port, as L{Agent} has it.
     @ivar fresh: connects to it.
-    @ivar endpoint: the same, where no connection is ready.
+    @ivar endpoint: the same, but for a connection that is ready, where there is one.
     @ivar host: the C{Host} field of requests to it.
     """
 

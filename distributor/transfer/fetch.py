@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from math import inf
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -14,6 +13,7 @@ from twisted.logger import Logger
 
 from distributor.model import ByteRange, DataObject, SourcesFailed, StorageNode
 from distributor.sources import Body, Round, SourceError, StorageNodes
+from distributor.transfer.crawling import crawling
 from distributor.transfer.extents import Extents
 from distributor.transfer.plan import (
     Action,
@@ -28,6 +28,7 @@ from distributor.transfer.plan import (
     begins_with_a_seek,
     plan,
 )
+from distributor.transfer.planning import Planning
 from distributor.transfer.segment import Segment
 
 #: How often, in seconds, what changes by itself is looked at: rates, and how long something has been paused.
@@ -35,15 +36,6 @@ _TICK_S = 1.0
 
 #: How long after an answer seeks are prepared for, in seconds: first those have their bytes who wait for it.
 _SOON_S = 0.02
-
-#: For those who come within so many seconds, the plan is asked together: they may share a segment.
-_INSTANT_S = 0.005
-
-#: A segment younger than this, in seconds, is not yet called slow.
-_CRAWL_AFTER_S = 5.0
-
-#: A node is given up for another one that lately gave this many times as much.
-_CRAWL_FACTOR = 10
 
 #: Of objects larger than this, in bytes, a reader may want another part than the one that comes.
 _SEEKABLE = 1024 * 1024
@@ -112,7 +104,7 @@ class Fetch:
         self._patience_s = patience_s
         self._round = Round(sources)
         self._keys = count()
-        self._next_plan: IDelayedCall | None = None
+        self._planning = Planning(clock, self._act)
         self._next_tick: IDelayedCall | None = None
         self._next_look: IDelayedCall | None = None
         self._retry: IDelayedCall | None = None
@@ -122,7 +114,6 @@ class Fetch:
         self._crawled: set[StorageNode] = set()
         self._held = False
         self._over = False
-        self._prompt_at = -inf
         self.arrived = arrived
         self.segments: dict[int, Segment] = {}
         self.brought: dict[StorageNode, Extents] = {}
@@ -131,31 +122,17 @@ class Fetch:
 
     def plan_soon(self) -> None:
         """
-        Facts have changed: ask the plan, once for all the changes of a turn.
+        Facts have changed: ask the plan.
         """
-        if self._next_plan is None and not self._waits() and not self._over:
-            self._next_plan = self._clock.callLater(0, self._act)
-
-    def plan_now(self) -> None:
-        """
-        The same, without waiting for others: the first request need not wait for all that happens in a turn.
-        """
-        if self._next_plan is not None:
-            self._next_plan.cancel()
-            self._act()
+        if self._plans:
+            self._planning.soon()
 
     def plan_promptly(self) -> None:
         """
-        The same, for somebody who has nothing: now, for the first of those who come at one instant.
+        The same, for somebody who has come, and has nothing.
         """
-        now = self._clock.seconds()
-        if self._waits() or self._over or now - self._prompt_at < _INSTANT_S:
-            self.plan_soon()
-            return
-        self._prompt_at = now
-        if self._next_plan is not None:
-            self._next_plan.cancel()
-        self._act()
+        if self._plans:
+            self._planning.promptly()
 
     def hold(self) -> None:
         """
@@ -201,10 +178,11 @@ class Fetch:
         Give everything up. Twice is harmless.
         """
         self._over = True
-        for call in (self._next_plan, self._next_tick, self._next_look, self._retry):
+        self._planning.stop()
+        for call in (self._next_tick, self._next_look, self._retry):
             if call is not None:
                 call.cancel()
-        self._next_plan = self._next_tick = self._next_look = self._retry = None
+        self._next_tick = self._next_look = self._retry = None
         segments, self.segments = self.segments, {}
         for segment in segments.values():
             segment.stop()
@@ -218,13 +196,12 @@ class Fetch:
         return Running(key, segment.position, segment.stop_offset, segment.rate, segment.paused_s)
 
     def _act(self) -> None:
-        self._next_plan = None
         sources = self._round.left() or self._sources
         limits = Limits(ranges=any(not self._standings.ignores_ranges(source) for source in sources))
         readings = self._sink.readings()
         running = [self._seen(key, segment) for key, segment in self.segments.items()]
         for action in plan(self._object.size, self.arrived, running, readings, limits):
-            if self._over or self._waits():
+            if not self._plans:
                 return
             self._do(action)
         missing = {at for each in readings if (at := self.arrived.stop_at(each.offset)) < each.stop}
@@ -302,6 +279,10 @@ class Fetch:
         self._retry = self._clock.callLater(self._delay_s, self._try_again)
         self._delay_s = min(2 * self._delay_s, LONGEST_DELAY_S)
 
+    @property
+    def _plans(self) -> bool:
+        return not self._over and not self._waits()
+
     def _waits(self) -> bool:
         """
         Whether there is nothing to do before another round.
@@ -315,18 +296,10 @@ class Fetch:
 
     def _tick(self) -> None:
         self._next_tick = None
-        now = self._clock.seconds()
-        old = [segment for segment in self.segments.values() if now - segment.began_at >= _CRAWL_AFTER_S]
-        for node in dict.fromkeys(segment.node for segment in old if segment.rate is not None):
-            rate = sum(segment.rate or 0.0 for segment in self.segments.values() if segment.node == node)
-            best = self._standings.best_rate(other for other in self._sources if other != node)
-            # Of one that crawls, too: what it gave in better times is no measure for others any more.
-            self._standings.note_rate(node, rate)
-            if best is not None and rate * _CRAWL_FACTOR < best:
-                for segment in old:
-                    if segment.node == node and segment.waited:
-                        self._crawled.add(node)
-                        self._drop(segment, SourceError(f"crawls at {rate:.0f} bytes/s"))
+        segments = list(self.segments.values())
+        for segment, rate in crawling(segments, self._clock.seconds(), self._nodes, self._sources):
+            self._crawled.add(segment.node)
+            self._drop(segment, SourceError(f"crawls at {rate:.0f} bytes/s"))
         self._expect_seeks()
         self.plan_soon()
         if self.segments:

@@ -119,7 +119,7 @@ class Filling:
         """
         self._progressed()
         if not self._over:
-            self._fetch.plan_now()
+            self._fetch.plan_promptly()
 
     def open(self, fd: int) -> None:
         """

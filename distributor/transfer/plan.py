@@ -292,7 +292,7 @@ class _Planning:
         """
         Let a segment end elsewhere; one that runs cannot end later.
         """
-        # evolve would take longer than all that the plan says.
+        # evolve takes several times as long, while a reader waits.
         changed = Running(segment.key, segment.position, stop, segment.rate, segment.paused_s)
         self._segments[self._segments.index(segment)] = changed
         old: Action = Bound(segment.key, segment.stop)

@@ -91,12 +91,16 @@ class Waiters:
         if len(self._beginning) == 1:
             [(waiter, (reader, offset))] = self._beginning.items()
             if reader.external:
-                del self._beginning[waiter]
-                if not self._tell(waiter, reader, offset):
-                    self._beginning[waiter] = reader, offset
+                self._look_at(self._beginning, waiter, reader, offset)
                 return
         if self._beginning:
             self._pass_soon()
+
+    def _look_at(self, waiting: _Waiting, waiter: Deferred[None], reader: DownloadReader, offset: int) -> None:
+        # Who is told may wait again before this returns.
+        del waiting[waiter]
+        if not self._tell(waiter, reader, offset):
+            waiting[waiter] = reader, offset
 
     def _pass_soon(self) -> None:
         if self._next_pass is None:
@@ -110,9 +114,7 @@ class Waiters:
             # A waiter that is told may wait again, or make others leave, before the next one's turn.
             for waiter, (reader, offset) in list(waiting.items()):
                 if waiter in waiting:
-                    del waiting[waiter]
-                    if not self._tell(waiter, reader, offset):
-                        waiting[waiter] = reader, offset
+                    self._look_at(waiting, waiter, reader, offset)
         took_s = self._clock.seconds() - began
         self._rest_s = min(took_s, _LONGEST_REST_S) if took_s >= _SHORTEST_REST_S else 0.0
 

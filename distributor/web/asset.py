@@ -46,13 +46,11 @@ class Vain:
 
     @ivar found: what was known when it began.
     @ivar error: why it is over.
-    @ivar since: when it began.
     @ivar visitor: who has waited, and is inside still.
     """
 
     found: Found
     error: DistributorError
-    since: float
     visitor: Visitor
 
 
@@ -191,7 +189,7 @@ class _Visit:
             self._write(answer(self._asked, facts, ""))
 
     async def _send(self, found: Found, opened: Opened, ranges: Sequence[ByteRange]) -> None:
-        opened_at = self._clock.seconds() if self._vain is None else self._vain.since
+        opened_at = self._clock.seconds() if self._vain is None else self._began
         await opened.begin(ranges[0] if ranges else None)
         facts = self._facts(
             found,

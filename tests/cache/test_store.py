@@ -40,6 +40,7 @@ class StartTests(StoreCase):
         A node that is stopped while it starts stops its store too.
         """
         self.done(self.make_store().stop())
+        self.assert_nothing_open()
 
     def test_restart(self) -> None:
         """

@@ -225,7 +225,7 @@ class FastChannel(Channel):
             decided, reader = opened
             visit = WaitingVisit(self, hits, decided, name_request(decided), reader, waited_s)
             hits.gate.enter(visit)
-            self._answer_late(Deferred.fromCoroutine(visit.run_late()).addErrback(self._failed), self._waited, visit)
+            self._answer_late(Deferred.fromCoroutine(visit.run_late()), self._waited, visit)
             return
         exchange = PlainExchange(self, plain, self.hits.date().decode("ascii"), self.hits.coming.crowds.let_go)
         answering = Deferred.fromCoroutine(self.hits.assets.respond(exchange, plain.object_id, waited_s, vain))

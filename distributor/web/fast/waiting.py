@@ -23,6 +23,8 @@ class WaitingVisit(Visit):
 
     _log = Logger()
 
+    _reader: IDownloadReader
+
     def __init__(
         self, channel: Channel, hits: Hits, decided: Decided, asked_as: str, reader: IDownloadReader, waited_s: float
     ) -> None:
@@ -32,7 +34,6 @@ class WaitingVisit(Visit):
         """
         super().__init__(channel, hits, decided, asked_as, None, reader, waited_s)
         self._waited_s = None
-        self._download = reader
 
     async def run_late(self) -> Vain | None:
         """
@@ -45,12 +46,12 @@ class WaitingVisit(Visit):
         assert wanted is not None
         try:
             await self._hits.node.wait(self._reader, wanted.start)
-            self.decided = self._hits.coming.settled(self.decided, self._download)
+            self.decided = self._hits.coming.settled(self.decided, self._reader)
             self._waited_s = self.waits_s
             answering = self.run()
         except DistributorError as error:
             self._reader.close()
-            return Vain(self.decided.prepared.found, error, self._began, self)
+            return Vain(self.decided.prepared.found, error, self)
         except CancelledError:
             # The client has gone.
             self.give_up()

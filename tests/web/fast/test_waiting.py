@@ -12,6 +12,7 @@ from distributor.model import DiskFailed, DistributorError, IReader, NoRoom, Ove
 from distributor.web.errors import SHUTTING_DOWN
 from distributor.web.fast.coming import Coming
 from distributor.web.fast.crowds import LONGEST_S
+from distributor.web.fast.hits import Hits
 from distributor.web.fast.waiting import WaitingVisit
 from tests.delivery.sockets import Line
 from tests.upstream import TIMEOUT_S
@@ -266,21 +267,6 @@ class WaitingTests(ColdCase):
         self.reactor.settle()
         self.assertEqual(len(self.node.gate), 0)
 
-    def test_unforeseen_when_it_is_there(self) -> None:
-        """
-        Nor is anybody left inside where sending fails as nobody has thought of.
-        """
-
-        def trouble(*_: object) -> None:
-            raise RuntimeError("unforeseen")
-
-        self.patch(WaitingVisit, "run", trouble)
-        self.seek()
-        self.node.settle()
-        self.other.take_to_the_end()
-        self.assertEqual((self.other.received, self.other.ended), (b"", "reset"))
-        self.assertEqual((len(self.node.gate), len(self.flushLoggedErrors(RuntimeError))), (1, 1))
-
     def test_crowd(self) -> None:
         """
         Those who seek for the same at one instant follow the first, and have it when that has it.
@@ -327,7 +313,7 @@ class WaitingTests(ColdCase):
         self.node.clock.advance(1)
         self.assertTrue(self.find(line, "GET")[0].body == PART)
 
-    def test_unforeseen(self) -> None:
+    def unforeseen(self, of: type, name: str) -> None:
         """
         Trouble that nobody has thought of ends the connection, and nobody is left inside.
         """
@@ -335,9 +321,39 @@ class WaitingTests(ColdCase):
         def trouble(*_: object) -> None:
             raise RuntimeError("unforeseen")
 
-        self.patch(Coming, "settled", trouble)
+        self.patch(of, name, trouble)
         self.seek()
         self.node.settle()
         self.other.take_to_the_end()
         self.assertEqual((self.other.received, self.other.ended), (b"", "reset"))
+        self.assertEqual((len(self.node.gate), len(self.flushLoggedErrors(RuntimeError))), (1, 1))
+
+    def test_trouble_with_the_head(self) -> None:
+        """
+        So where it is decided what to say.
+        """
+        self.unforeseen(Coming, "settled")
+
+    def test_trouble_with_the_bytes(self) -> None:
+        """
+        So where they are sent.
+        """
+        self.unforeseen(WaitingVisit, "run")
+
+    def test_trouble_behind(self) -> None:
+        """
+        So where what comes behind is looked at: nobody is left to wait for its time-out.
+        """
+        self.seek(Fault(delay_s=1))
+        self.ask(self.other, SMALL_ASSET)
+        self.reactor.settle()
+
+        def trouble(*_: object) -> None:
+            raise RuntimeError("unforeseen")
+
+        self.patch(Hits, "decide", trouble)
+        self.node.clock.advance(1)
+        self.node.settle()
+        self.other.take_to_the_end()
+        self.assertEqual((answers(self.other.received, ["GET"])[0].body, self.other.ended), (PART, "reset"))
         self.assertEqual((len(self.node.gate), len(self.flushLoggedErrors(RuntimeError))), (1, 1))
