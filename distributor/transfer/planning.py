@@ -12,6 +12,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 #: For those who come within so many seconds, it is asked together: they may share a segment.
 _INSTANT_S = 0.005
 
+#: So many of those have all that can be done for them at once, before anything else: a player asks for the end of a
+#: film, where its index is, and for a place in it. With more of them, the last ones would wait for that.
+FEW = 2
+
 
 class Planning:
     """
@@ -23,6 +27,7 @@ class Planning:
         self._ask = ask
         self._next: IDelayedCall | None = None
         self._prompt_at = -inf
+        self._prompted = 0
 
     def soon(self) -> None:
         """
@@ -33,14 +38,16 @@ class Planning:
 
     def promptly(self) -> None:
         """
-        The same, and somebody has come who has nothing: now, for the first of those who come at one instant, as its
-        request need not wait for all that happens in this turn.
+        The same, and somebody has come who has nothing: now, for the first L{FEW} of those who come at one instant,
+        as their requests need not wait for all that happens in this turn.
         """
         now = self._clock.seconds()
-        if now - self._prompt_at < _INSTANT_S:
+        if now - self._prompt_at >= _INSTANT_S:
+            self._prompt_at, self._prompted = now, 0
+        if self._prompted >= FEW:
             self.soon()
         else:
-            self._prompt_at = now
+            self._prompted += 1
             self._now()
 
     def stop(self) -> None:

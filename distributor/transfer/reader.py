@@ -15,6 +15,7 @@ from distributor.cache import OpenFile
 from distributor.model import LARGEST_STEP, ByteRange, DistributorError, IReader
 from distributor.transfer.extents import Extents
 from distributor.transfer.plan import Reading
+from distributor.transfer.planning import FEW
 
 #: A pass over the waiting readers is followed by a rest as long as it took, so that a thousand readers of one download
 #: leave half of the reactor's time to everything else; but never longer than this, in seconds.
@@ -85,16 +86,17 @@ class Waiters:
 
     def wake_beginners(self) -> None:
         """
-        The same, for those who have had nothing yet; and at once, for one who seeks, and would otherwise wait for what
-        has come for others.
+        The same, for those who have had nothing yet; and at once, where they are L{FEW}, for who of them seeks, and
+        would otherwise wait for what has come for others.
         """
-        if len(self._beginning) == 1:
-            [(waiter, (reader, offset))] = self._beginning.items()
-            if reader.external:
-                self._look_at(self._beginning, waiter, reader, offset)
-                return
-        if self._beginning:
+        if len(self._beginning) > FEW:
             self._pass_soon()
+            return
+        for waiter, (reader, offset) in list(self._beginning.items()):
+            if not reader.external:
+                self._pass_soon()
+            elif waiter in self._beginning:
+                self._look_at(self._beginning, waiter, reader, offset)
 
     def _look_at(self, waiting: _Waiting, waiter: Deferred[None], reader: DownloadReader, offset: int) -> None:
         # Who is told may wait again before this returns.

@@ -52,22 +52,24 @@ class RequestTests(FetchCase):
 
     def test_one_who_seeks_does_not_wait_for_the_turn(self) -> None:
         """
-        For the first who has nothing the plan is asked at once, for others who come at the same instant together.
+        For the first two who have nothing the plan is asked at once, for others who come at the same instant together.
         """
         fetch = self.begin()
         self.last.accept()
         self.last.give(100_000)
         self.clock.advance(1)
-        for offset in 800_000, 2_400_000, 3_800_000:
+        for offset in 800_000, 2_400_000, 3_900_000:
             self.sink.wanted.append(Reading(offset, offset + 1))
             fetch.plan_promptly()
-        self.assertEqual([first for _, first, _ in self.nodes.asked], [0, 800_000])
+        promptly = [0, 800_000, 2_400_000]
+        self.assertEqual([first for _, first, _ in self.nodes.asked], promptly)
         self.clock.advance(0)
-        self.assertEqual(sorted(first for _, first, _ in self.nodes.asked), [0, 800_000, 2_400_000, 3_800_000])
+        self.assertEqual(sorted(first for _, first, _ in self.nodes.asked), [*promptly, 3_900_000])
         self.clock.advance(1)
-        self.sink.wanted.append(Reading(2_100_000, 2_100_001))
-        fetch.plan_promptly()
-        self.assertEqual(len(self.nodes.asked), 5)
+        for number, offset in enumerate((2_150_000, 3_750_000), 5):
+            self.sink.wanted.append(Reading(offset, offset + 1))
+            fetch.plan_promptly()
+            self.assertEqual(len(self.nodes.asked), number)
         self.clock.advance(1)
         # What was to be asked in this turn, has been then.
         before = self.sink.asked_what_is_wanted

@@ -198,14 +198,39 @@ class WaitersTests(SynchronousTestCase):
         self.waiters.wake_beginners()
         self.assertIsNone(self.successResultOf(waiting))
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        # Among others it has its turn with them.
-        both = [self.waiters.wait(each, 1) for each in (seeking, self.beginner())]
+        # Who does not seek has its turn.
+        sought, other = (self.waiters.wait(each, 1) for each in (seeking, self.beginner()))
         self.there = 2
         self.waiters.wake_beginners()
-        for waiting in both:
+        self.successResultOf(sought)
+        self.assertNoResult(other)
+        self.clock.advance(0)
+        self.successResultOf(other)
+
+    def test_several_who_seek(self) -> None:
+        """
+        Two who seek are told at once, unless telling the first has made the second leave; of a crowd, nobody is.
+        """
+        several = [self.beginner() for _ in range(3)]
+        for each in several:
+            each.external = True
+        first, second = (self.waiters.wait(each, 0) for each in several[:2])
+        self.there = 1
+        self.waiters.wake_beginners()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        first, second = (self.waiters.wait(each, 1) for each in several[:2])
+        first.addCallback(lambda _: second.cancel())
+        self.there = 2
+        self.waiters.wake_beginners()
+        self.failureResultOf(second, CancelledError)
+        crowd = [self.waiters.wait(each, 2) for each in several]
+        self.there = 3
+        self.waiters.wake_beginners()
+        for waiting in crowd:
             self.assertNoResult(waiting)
         self.clock.advance(0)
-        for waiting in both:
+        for waiting in crowd:
             self.successResultOf(waiting)
 
     def test_rests_as_long_as_it_took(self) -> None:
