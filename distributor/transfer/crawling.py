@@ -18,12 +18,17 @@ _FACTOR = 10
 
 
 def crawling(
-    segments: Sequence[Segment], now: float, nodes: StorageNodes, sources: Collection[StorageNode]
+    segments: Sequence[Segment],
+    missing: Collection[int],
+    now: float,
+    nodes: StorageNodes,
+    sources: Collection[StorageNode],
 ) -> Iterator[tuple[Segment, float]]:
     """
     Remember what storage nodes give.
 
     @param segments: those in progress.
+    @param missing: the offsets that readers wait for.
     @param now: in seconds.
     @param sources: who could be asked instead.
     @return: segments that somebody waits for, and whose node is to be given up, with the rate of that in bytes per
@@ -36,4 +41,7 @@ def crawling(
         # Of one that crawls, too: what it gave in better times is no measure for others any more.
         nodes.standings.note_rate(node, rate)
         if best is not None and rate * _FACTOR < best:
-            yield from ((segment, rate) for segment in old if segment.node == node and segment.waited)
+            for segment in old:
+                waited = any(segment.position <= offset < segment.stop_offset for offset in missing)
+                if segment.node == node and waited:
+                    yield segment, rate

@@ -204,9 +204,6 @@ class Fetch:
             if not self._plans:
                 return
             self._do(action)
-        missing = {at for each in readings if (at := self.arrived.stop_at(each.offset)) < each.stop}
-        for segment in self.segments.values():
-            segment.waited = any(segment.position <= offset < segment.stop_offset for offset in missing)
         self._sink.planned()
         if self.segments and self._next_tick is None:
             self._next_tick = self._clock.callLater(_TICK_S, self._tick)
@@ -296,8 +293,9 @@ class Fetch:
 
     def _tick(self) -> None:
         self._next_tick = None
-        segments = list(self.segments.values())
-        for segment, rate in crawling(segments, self._clock.seconds(), self._nodes, self._sources):
+        segments, readings = list(self.segments.values()), self._sink.readings()
+        missing = {at for each in readings if (at := self.arrived.stop_at(each.offset)) < each.stop}
+        for segment, rate in crawling(segments, missing, self._clock.seconds(), self._nodes, self._sources):
             self._crawled.add(segment.node)
             self._drop(segment, SourceError(f"crawls at {rate:.0f} bytes/s"))
         self._expect_seeks()

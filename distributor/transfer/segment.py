@@ -64,7 +64,6 @@ class Segment(Protocol):
     @ivar position: the offset in the object of the next byte to come.
     @ivar first: the offset of the first one that came, or will.
     @ivar stop_offset: the offset behind the last byte that it is to bring.
-    @ivar waited: somebody waits for what it brings.
     """
 
     _log = Logger()
@@ -88,7 +87,6 @@ class Segment(Protocol):
         self._clock = clock
         self.first = self.position = wanted.start
         self.stop_offset = self._body_stop = wanted.stop
-        self.waited = False
         self.began_at = clock.seconds()
         self._rate = Rate(self.began_at)
         self._paused_at: float | None = None
