@@ -8,11 +8,11 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from distributor.model import ByteRange, CacheState, IReader
+from distributor.model import ByteRange, CacheState, DataObject, IReader
 from distributor.node import Found, Shelf
 from distributor.transfer import IDownloadReader
-from distributor.web.answer import select
-from distributor.web.asset_request import AssetRequest, asset_request
+from distributor.web.answer import Selection, select
+from distributor.web.asset_request import asset_request
 from distributor.web.fast.crowds import Crowds
 from distributor.web.fast.head import PlainHead
 from distributor.web.fast.prepared import Decided, Prepared
@@ -34,7 +34,7 @@ class Coming:
         self._clock = clock
         self._prepared: dict[tuple[str, bool], Prepared] = {}
         self._last: Decided | None = None
-        self._asked_last: tuple[PlainHead, AssetRequest] | None = None
+        self._selected_last: tuple[PlainHead, DataObject, Selection] | None = None
         self._later: list[Deferred[None]] = []
         self.crowds = Crowds(clock)
 
@@ -90,18 +90,20 @@ class Coming:
         found = self._node.coming(plain.object_id)
         return found if found is not None and found.cache is CacheState.PENDING and plain.method == "GET" else None
 
-    def _asked(self, plain: PlainHead) -> AssetRequest:
-        last = self._asked_last
-        if last is None or last[0] is not plain:
-            last = plain, asset_request(plain.method, plain.object_id, plain.fields.get, b"", str)
-            self._asked_last = last
-        return last[1]
+    def _selected(self, plain: PlainHead, object: DataObject) -> Selection:
+        # One head is looked at up to three times until it is answered.
+        last = self._selected_last
+        if last is None or last[0] is not plain or last[1] is not object:
+            asked = asset_request(plain.method, plain.object_id, plain.fields.get, b"", str)
+            last = plain, object, select(asked, object.size, entity_tag(object.content_hash))
+            self._selected_last = last
+        return last[2]
 
     def _wanted(self, plain: PlainHead, found: Found) -> ByteRange | None:
         """
         The bytes that are sent; L{None} where that is not one run of them.
         """
-        ranges = select(self._asked(plain), found.object.size, entity_tag(found.object.content_hash)).ranges
+        ranges = self._selected(plain, found.object).ranges
         return ranges[0] if len(ranges) == 1 else None
 
     def _decide(self, plain: PlainHead, found: Found, *, external: bool) -> Decided:
@@ -116,7 +118,7 @@ class Coming:
             if len(self._prepared) >= _MOST_PREPARED:
                 del self._prepared[next(iter(self._prepared))]
         self._prepared[key] = prepared
-        decided = prepared.decide(plain, self._asked(plain), plain.length)
+        decided = prepared.decide_selected(plain, self._selected(plain, found.object), plain.length)
         assert decided is not None
         return decided
 

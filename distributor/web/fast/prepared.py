@@ -109,15 +109,22 @@ class Prepared:
         @param taken: how many bytes the head is.
         """
         selection = select(asked, self._facts.size, self._etag)
-        return self._decided(plain, selection, taken, selection.status == 200 and heeds_range(asked, self._etag))
+        return self.decide_selected(plain, selection, taken, selection.status == 200 and heeds_range(asked, self._etag))
 
     def decide_ranges(self, plain: PlainHead, specs: tuple[RangeSpec, ...], taken: int) -> Decided | None:
         """
         The same, for a head of which it is known that these ranges are all that its C{Range} field changes.
         """
-        return self._decided(plain, select_ranges(specs, self._facts.size), taken, True)
+        return self.decide_selected(plain, select_ranges(specs, self._facts.size), taken, True)
 
-    def _decided(self, plain: PlainHead, selection: Selection, taken: int, heeds_range: bool) -> Decided | None:
+    def decide_selected(
+        self, plain: PlainHead, selection: Selection, taken: int, heeds_range: bool = False
+    ) -> Decided | None:
+        """
+        The same, where it is known already what of the object that is.
+
+        @param heeds_range: see L{Decided}.
+        """
         status, ranges = selection.status, selection.ranges
         if status not in _ASKING or len(ranges) > 1:
             return None
