@@ -177,18 +177,31 @@ class _Promptly(ProtocolWrapper):
 
     factory: _PromptFactory
 
+    # Whether the transport may have something left to send.
+    _behind = False
+
     def dataReceived(self, data: bytes) -> None:
-        self._read_at_once(_READ_SIZE)
+        # In memory there is no socket.
+        if isinstance(self.transport, Connection):
+            self.transport.bufferSize = _READ_SIZE
         self._forget()
         super().dataReceived(data)  # type: ignore[no-untyped-call]
 
     def write(self, data: bytes) -> None:
-        super().write(data)  # type: ignore[no-untyped-call]
-        self._flush()
+        transport = self.transport
+        if isinstance(transport, Connection) and transport.connected and not transport.disconnecting:
+            transport.bufferSize = _FIRST_READ
+            if not self._behind:
+                # What cannot be sent, or why, the reactor finds anew.
+                with suppress(OSError):
+                    data = data[transport.getHandle().send(data) :]
+            self.factory.expected.add(transport)
+        if data:
+            self._behind = True
+            super().write(data)  # type: ignore[no-untyped-call]
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
-        super().writeSequence(data)  # type: ignore[no-untyped-call]
-        self._flush()
+        self.write(b"".join(data))
 
     def pauseProducing(self) -> None:
         self._forget()
@@ -197,18 +210,6 @@ class _Promptly(ProtocolWrapper):
     def loseConnection(self) -> None:
         self._forget()
         super().loseConnection()  # type: ignore[no-untyped-call]
-
-    def _read_at_once(self, length: int) -> None:
-        # In memory there is no socket.
-        if isinstance(self.transport, Connection):
-            self.transport.bufferSize = length
-
-    def _flush(self) -> None:
-        self._read_at_once(_FIRST_READ)
-        if isinstance(self.transport, Connection) and self.transport.connected and not self.transport.disconnecting:
-            # What it cannot send, or why, the reactor finds anew.
-            self.transport.doWrite()
-            self.factory.expected.add(self.transport)
 
     def _forget(self) -> None:
         if isinstance(self.transport, Connection):

@@ -5,6 +5,7 @@ Tests for L{distributor.sources.connections}.
 from __future__ import annotations
 
 import platform
+import random
 import socket
 import struct
 import subprocess
@@ -320,6 +321,30 @@ class AgentTests(TestCase):
             taking.expect()
         protocol.transport.write(b"bye")  # type: ignore[attr-defined]
         self.assertEqual(peer.recv(100), b"bye")
+        protocol.transport.abortConnection()  # type: ignore[attr-defined]
+
+    async def test_more_than_the_socket_takes(self) -> None:
+        """
+        What cannot go out at once does so later, before what is written after it.
+        """
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        uri = b"http://127.0.0.1:%d/" % listener.getsockname()[1]
+        endpoint = _Endpoints(self.reactor, 7.0, Expected()).servers.of(uri)[0].endpoint
+        protocol = await endpoint.connect(Factory.forProtocol(Protocol))
+        peer, _ = listener.accept()
+        self.addCleanup(peer.close)
+        peer.settimeout(5)
+        much = random.Random(1).randbytes(16 * 1024 * 1024)
+
+        protocol.transport.write(much)  # type: ignore[attr-defined]
+        with peer.makefile("rb") as file:
+            # There is room again for what is written next, before the reactor has seen that.
+            begun = file.read(1024 * 1024)
+            for words in b"one", b"two":
+                protocol.transport.write(words)  # type: ignore[attr-defined]
+            rest = await deferToThread(file.read, len(much) + 6 - len(begun))
+        self.assertTrue(begun + rest == much + b"onetwo")
         protocol.transport.abortConnection()  # type: ignore[attr-defined]
 
     async def test_is_looked_for(self) -> None:
