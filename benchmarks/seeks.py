@@ -298,16 +298,17 @@ def main() -> int:
         (media / "2").write_bytes(first)
         for number in range(arguments.rounds):
             for scenario in SCENARIOS:
-                direct_ms = None
-                for name, start in [each for _ in range(scenario.times) for each in servers.items()]:
-                    if scenario.slowest_seek is not None and name == next(iter(servers)):
+                for _ in range(scenario.times):
+                    direct_ms = None
+                    if scenario.slowest_seek is not None:
                         direct_ms = 1000 * direct(scenario, media, expected, rate, arguments.timeout)
-                    figures = dict(measure(start, scenario, media, expected, first, rate, arguments.timeout))
-                    if direct_ms is not None:
-                        figures["firstDirect"] = (figures["firstMeanMs"] or 0.0) / direct_ms
-                        figures["directMs"] = direct_ms
-                    found[scenario.title][name].append(figures)
-                    print(f"round {number + 1}, {scenario.title}, {name}: {figures['done']:.1f} s", file=sys.stderr)
+                    for name, start in servers.items():
+                        figures = dict(measure(start, scenario, media, expected, first, rate, arguments.timeout))
+                        if direct_ms is not None:
+                            figures["firstDirect"] = (figures["firstMeanMs"] or 0.0) / direct_ms
+                            figures["directMs"] = direct_ms
+                        found[scenario.title][name].append(figures)
+                        print(f"round {number + 1}, {scenario.title}, {name}: {figures['done']:.1f} s", file=sys.stderr)
     versions = {"nginx": version("nginx", "-v")} if "nginx" in servers else {}
     if "Varnish" in servers:
         versions["Varnish"] = version("varnishd", "-V")

@@ -41,7 +41,6 @@ def crawling(
         # Of one that crawls, too: what it gave in better times is no measure for others any more.
         nodes.standings.note_rate(node, rate)
         if best is not None and rate * _FACTOR < best:
-            for segment in old:
-                waited = any(segment.position <= offset < segment.stop_offset for offset in missing)
-                if segment.node == node and waited:
+            for segment in (each for each in old if each.node == node):
+                if any(segment.position <= offset < segment.stop_offset for offset in missing):
                     yield segment, rate

@@ -336,7 +336,6 @@ class AgentTests(TestCase):
         self.addCleanup(peer.close)
         peer.settimeout(5)
         much = random.Random(1).randbytes(16 * 1024 * 1024)
-
         protocol.transport.write(much)  # type: ignore[attr-defined]
         with peer.makefile("rb") as file:
             # There is room again for what is written next, before the reactor has seen that.
