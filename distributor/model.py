@@ -140,7 +140,7 @@ class DataObject:
     accepted: bool = True
 
 
-@frozen
+@frozen(cache_hash=True)
 class StorageNode:
     """
     Where a storage node is.
