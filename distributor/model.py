@@ -140,7 +140,7 @@ class DataObject:
     accepted: bool = True
 
 
-@frozen(cache_hash=True)
+@frozen
 class StorageNode:
     """
     Where a storage node is.

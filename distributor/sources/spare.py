@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IProtocol,
     IProtocolFactory,
@@ -58,7 +57,6 @@ class Spare(Protocol):
         self._user: IProtocol | None = None
         self._connecting: Deferred[IProtocol] | None = None
         self._lost: Deferred[None] = Deferred()
-        self._peer: IAddress | None = None
         self.made_at = made_at
 
     def connect(self, endpoint: IStreamClientEndpoint) -> None:
@@ -72,9 +70,6 @@ class Spare(Protocol):
         self._connecting.addErrback(lambda _: self._end())
 
     def connectionMade(self) -> None:
-        assert self.transport is not None
-        # Now, as nobody waits yet.
-        self._peer = self.transport.getPeer()
         self._state = State.WAITING
 
     def dataReceived(self, data: bytes) -> None:
@@ -100,9 +95,9 @@ class Spare(Protocol):
         """
         Give it to a protocol of C{factory}'s. It must wait.
         """
-        assert self.waits and self.transport is not None and self._peer is not None, self._state
+        assert self.waits and self.transport is not None, self._state
         self._state = State.TAKEN
-        user = factory.buildProtocol(self._peer)
+        user = factory.buildProtocol(self.transport.getPeer())
         assert user is not None
         self._user = user
         user.makeConnection(self.transport)
@@ -201,15 +196,15 @@ class Ready:
         """
         Fires with the answer to C{request}.
         """
-        return _made_on(self._user, request).addErrback(self._once_more, request)
+        return Deferred.fromCoroutine(self._request(request))
 
-    def _once_more(self, failure: Failure, request: IClientRequest) -> Deferred[IResponse]:
-        error = failure.value
-        if not isinstance(error, (RequestTransmissionFailed, ResponseNeverReceived)):
-            failure.raiseException()
-        if any(reason.check(CancelledError) for reason in error.reasons):
-            failure.raiseException()
-        return self._fresh().addCallback(_made_on, request)
+    async def _request(self, request: IClientRequest) -> IResponse:
+        try:
+            return await _made_on(self._user, request)
+        except (RequestTransmissionFailed, ResponseNeverReceived) as error:
+            if any(reason.check(CancelledError) for reason in error.reasons):
+                raise
+        return await _made_on(await self._fresh(), request)
 
 
 def _made_on(user: IProtocol, request: IClientRequest) -> Deferred[IResponse]:

@@ -111,9 +111,6 @@ class Standings:
         @param busy: how many requests for this object each is busy with.
         @param crawled: those that were too slow with this object.
         """
-        if len(nodes) == 1:
-            # A reader may be waiting for the request, and there is nothing to be weighed.
-            return nodes[0]
         chosen = nodes[self._order(nodes, first, ranged, busy, crawled)[0]]
         if first:
             for node in nodes:
