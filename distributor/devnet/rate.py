@@ -5,12 +5,17 @@ One rate in bytes per second, shared by every answer of a storage node.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import floor
 
 from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-#: Bytes are given out this often: shorter costs wake-ups, longer makes the flow lumpy (16 MiB/s is 168 KB a time).
+#: Bytes are given out this often, at multiples of it: shorter costs wake-ups, longer makes the flow lumpy (16 MiB/s is
+#: 168 KB a time). Who measures can tell from the time of day how long it is until the next turn.
 TICK_S = 0.01
+
+#: Part of it, within which a moment and a multiple are the same.
+_SAME = 1e-4
 
 #: What may be saved up while every answer is held back by its reader: enough for the pause that a full socket buffer
 #: makes, and so little that no reader sees a burst.
@@ -63,7 +68,7 @@ class SharedRate:
         if self._tick is None and not self._giving:
             # An answer comes back as soon as its socket is empty, many times a tick when the rate is high.
             due = self._credit >= min(MOST_SHARE, TICK_S * self.bytes_per_s)
-            self._tick = self._clock.callLater(0 if due else TICK_S, self._give)
+            self._tick = self._clock.callLater(0 if due else self._until_next_s(), self._give)
 
     def leave(self, turn: Turn) -> None:
         """
@@ -93,4 +98,9 @@ class SharedRate:
         finally:
             self._giving = False
             if self._waiting:
-                self._tick = self._clock.callLater(TICK_S, self._give)
+                self._tick = self._clock.callLater(self._until_next_s(), self._give)
+
+    def _until_next_s(self) -> float:
+        now = self._clock.seconds()
+        # Half a microsecond early: floats that stand for the same multiple differ by less, and it is not to come twice.
+        return (floor(now / TICK_S + _SAME) + 1 - _SAME / 2) * TICK_S - now

@@ -83,6 +83,25 @@ class SharedRateTests(SynchronousTestCase):
             self.assertLessEqual(taker.taken - before, 16 * MIB * TICK_S + 1)
         self.assertLessEqual(max(taker.turns), MOST_SHARE)
 
+    @given(st.floats(0, 2e9), st.lists(st.floats(0, 0.05), min_size=1, max_size=20))
+    def test_turns_come_at_multiples(self, began: float, steps: list[float]) -> None:
+        """
+        At whatever time of day, and however late the reactor was before: the next turn is no more than a tick away, at
+        a multiple of it.
+        """
+        clock = Clock()
+        clock.advance(began)
+        rate = SharedRate(clock, MIB)
+        taker = Taker(rate).start()
+        for step in steps:
+            clock.advance(step)
+            [turn] = clock.getDelayedCalls()
+            ticks = turn.getTime() / TICK_S
+            self.assertLess(abs(ticks - round(ticks)), 0.001)
+            self.assertLess(clock.seconds(), turn.getTime())
+            self.assertLess(turn.getTime() - clock.seconds(), TICK_S * 1.001)
+        rate.leave(taker.turn)
+
     def test_idle_time_is_not_saved_up(self) -> None:
         """
         After an hour in which nobody asked, there is no burst.
