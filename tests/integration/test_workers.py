@@ -13,8 +13,11 @@ from http.client import IncompleteRead
 from pathlib import Path
 from time import monotonic
 
+from twisted.trial.unittest import SkipTest
+
 from tests.integration.client import ask, get
 from tests.integration.process import PATIENCE_S, Node, ProcessTestCase, StorageNodeProcess, run_to_end
+from tests.memory import CAN_COLLAPSE, in_huge_pages
 from tests.upstream import payload
 
 CONTENT = payload(8_000_000)
@@ -105,6 +108,17 @@ class WorkersTests(ProcessTestCase):
         told = [json.loads(get(self, node.url + "/api/v1/status")[2]) for _ in range(30)]
         self.assertEqual({each["objectsInCache"] for each in told}, {1})
         self.assertEqual({each["storageUsed"] for each in told}, {len(CONTENT)})
+
+    def test_memory(self) -> None:
+        """
+        Once they run, what the processes have loaded is in huge pages, where the kernel can do that.
+        """
+        if not CAN_COLLAPSE:
+            raise SkipTest("this kernel cannot do it")
+        node = self.begun()
+        self.wait_until(
+            lambda: all(in_huge_pages(pid) >= 4096 for pid in [node.pid, *children(node.pid)]), "memory in small pages"
+        )
 
     def test_a_worker_that_dies(self) -> None:
         """
