@@ -13,9 +13,9 @@ import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import ceil
+from math import ceil, sqrt
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from threading import Thread
 from time import monotonic, sleep, time
 
@@ -31,6 +31,9 @@ from distributor.devnet.rate import TICK_S
 
 #: How long a storage node has to be silent until a fill is over, in seconds.
 _SILENCE_S = 1.0
+
+#: Who takes longer until a first byte, in seconds, is not asked more often.
+_QUICK_S = 1.0
 
 #: After which a storage node answers at once again, in seconds.
 _REST_S = 0.1
@@ -106,7 +109,7 @@ class Bench:
     rate: int
     timeout_s: float
 
-    def direct_ms(self, scenario: Scenario, phase: float) -> float:
+    def direct_ms(self, scenario: Scenario, phase: float, stay_s: float) -> float:
         """
         The first byte where the same readers ask the storage node itself: the mean.
         """
@@ -115,7 +118,6 @@ class Bench:
             directory() as storage_directory,
             storage_node(storage_directory, self.media, self.rate, scenario.delay_ms) as storage,
         ):
-            stay_s = scenario.stay_s or self.timeout_s
             readers = _read(wanted, storage, self.expected, stay_s, "/api/v1/files/1")
         return 1000 * mean(_first_bytes(readers, wanted, stay_s))
 
@@ -139,8 +141,6 @@ class Bench:
         """
         One scenario with one server.
         """
-        if scenario.stay_s is not None:
-            return self._measure_first_bytes(start, scenario, phase, scenario.stay_s)
         wanted = scenario.wanted(len(self.expected), phase)
         distinct = len({place for each in wanted for place in range(each.start // 1024, each.stop // 1024)}) * 1024
         with self.running(start, scenario) as (storage, server):
@@ -168,7 +168,10 @@ class Bench:
             "memoryMiB": (memory_after.peak - memory_before.resident) / MIB,
         }
 
-    def _measure_first_bytes(self, start: Start, scenario: Scenario, phase: float, stay_s: float) -> Figures:
+    def measure_first_bytes(self, start: Start, scenario: Scenario, phase: float, stay_s: float) -> Figures:
+        """
+        The same, of readers who leave when they have had their first bytes.
+        """
         wanted = scenario.wanted(len(self.expected), phase)
         with self.running(start, scenario) as (_, server):
             readers = _read(wanted, server, self.expected, stay_s)
@@ -181,25 +184,38 @@ class Bench:
         One round of one scenario with all servers, in any order. The phases are spread evenly over each round, and over
         all of them.
         """
-        direct_ms, ours_ms, node = [], [], next(iter(servers))
-        times = scenario.times + scenario.alone
-        for time_ in range(times):
-            phase = (time_ + (number + 0.5) / rounds) / times
+        names = list(servers)
+        for turn in range(1 + scenario.more):
+            phase = (turn + (number + 0.5) / rounds) / (1 + scenario.more)
+            stay_s = scenario.stay_s if turn else None
+            direct: Figures = {}
             if scenario.slowest_seek is not None:
-                direct_ms.append(self.direct_ms(scenario, phase))
-            names = list(servers) if time_ < scenario.times else [node]
-            random.shuffle(names)
-            for name in names:
-                figures = self.measure(servers[name], scenario, phase)
-                if direct_ms and name != node:
-                    figures = {**figures, "firstDirect": (figures["firstMeanMs"] or 0.0) / direct_ms[-1]}
-                elif direct_ms:
-                    ours_ms.append(figures["firstMeanMs"] or 0.0)
-                    figures = {**figures, "directMs": direct_ms[-1]}
-                    # Of all measurements of the round together: in one alone, luck says more than the server.
-                    if time_ + 1 == times:
-                        figures = {**figures, "firstDirect": mean(ours_ms) / mean(direct_ms)}
-                yield name, figures
+                direct = {"directMs": self.direct_ms(scenario, phase, stay_s or self.timeout_s)}
+            quick = []
+            for name in random.sample(names, len(names)):
+                if stay_s is None:
+                    figures = self.measure(servers[name], scenario, phase)
+                else:
+                    figures = self.measure_first_bytes(servers[name], scenario, phase, stay_s)
+                if (figures["firstMostMs"] or 0.0) < 1000 * (scenario.stay_s or _QUICK_S):
+                    quick.append(name)
+                yield name, {**figures, **direct}
+            if not turn:
+                names = quick
+
+
+def beside_direct(figures: Sequence[Figures]) -> Figures:
+    """
+    The first bytes of all rounds, as a multiple of those at the storage node itself; and what that is at most, but for
+    a chance of some per cent: two standard errors more.
+    """
+    pairs = [(each["firstMeanMs"] or 0.0, direct) for each in figures if (direct := each.get("directMs")) is not None]
+    if len(pairs) < 2:
+        return {}
+    direct_ms = mean(direct for _, direct in pairs)
+    ratio = mean(ours for ours, _ in pairs) / direct_ms
+    error = stdev(ours - ratio * direct for ours, direct in pairs) / sqrt(len(pairs)) / direct_ms
+    return {"firstDirect": ratio, "firstDirectMost": ratio + 2 * error}
 
 
 def _of_first_bytes(first_s: Sequence[float]) -> Figures:
@@ -238,6 +254,8 @@ def main() -> int:
                     found[scenario.title][name].append(figures)
                     took_ms = figures["firstMeanMs"] or 0.0
                     print(f"round {number + 1}, {scenario.title}, {name}: {took_ms:.1f} ms", file=sys.stderr)
+    for several in (each for servers_found in found.values() for each in servers_found.values()):
+        several.append(beside_direct(several))
     versions = {"nginx": version("nginx", "-v")} if "nginx" in servers else {}
     if "Varnish" in servers:
         versions["Varnish"] = version("varnishd", "-V")
