@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 _log = Logger("distributor")
@@ -28,8 +27,15 @@ _SIZE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
 
 _SMAPS = Path("/proc/self/smaps")
 
-_MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)$", re.MULTILINE)
-_RESIDENT = re.compile(r"^Rss: +(\d+) kB$", re.MULTILINE)
+#: Where the administrator says whether there are to be any.
+_ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+_MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \d+ *(.*)")
+_RESIDENT = re.compile(r"Rss: +(\d+) kB")
+
+#: Memory of no file, as the kernel calls it: the heap, what has been asked for besides it, and that with a name of its
+#: own.
+_ANONYMOUS = re.compile(r"|\[heap\]|\[anon:.*")
 
 
 @frozen
@@ -52,25 +58,28 @@ def stretches(smaps: str, page_size: int) -> Iterator[Stretch]:
     @param smaps: C{/proc/<pid>/smaps}, see C{proc_pid_smaps(5)}.
     @param page_size: of a huge page, in bytes.
     """
-    mappings = list(_MAPPING.finditer(smaps))
-    ends = [*(each.start() for each in mappings[1:]), len(smaps)]
-    for mapping, end in zip(mappings, ends, strict=False):
-        first, last = int(mapping[1], 16), int(mapping[2], 16)
-        resident = _RESIDENT.search(smaps, mapping.end(), end)
-        if mapping[3] != "rw-p" or mapping[4] not in ("", "[heap]") or resident is None:
-            continue
-        start, stop = -(-first // page_size) * page_size, last // page_size * page_size
-        if start < stop and 4 * 1024 * int(resident[1]) > 3 * (last - first):
-            yield Stretch(start, stop - start)
+    mapping = None
+    for line in smaps.splitlines():
+        if (begins := _MAPPING.fullmatch(line)) is not None:
+            ours = begins[3] == "rw-p" and _ANONYMOUS.fullmatch(begins[4])
+            mapping = (int(begins[1], 16), int(begins[2], 16)) if ours else None
+        elif mapping is not None and (resident := _RESIDENT.fullmatch(line)) is not None:
+            first, last = mapping
+            start, stop = -(-first // page_size) * page_size, last // page_size * page_size
+            if start < stop and 4 * 1024 * int(resident[1]) > 3 * (last - first):
+                yield Stretch(start, stop - start)
 
 
-def collapse(smaps: Path = _SMAPS, page_size: Path = _SIZE) -> None:
+def collapse(smaps: Path = _SMAPS, page_size: Path = _SIZE, enabled: Path = _ENABLED) -> None:
     """
-    Put the process' memory as it is now into huge pages, where the system can do so; it takes some milliseconds, while
-    other threads go on.
+    Put the process' memory as it is now into huge pages, where the system can do so and its administrator has not
+    forbidden it. It takes some ten milliseconds; who touches memory for the first time meanwhile may wait for one page.
     """
     try:
-        found = list(stretches(smaps.read_text(), int(page_size.read_text())))
+        # madvise(2) itself does not look at this.
+        if "[never]" in enabled.read_text():
+            return
+        found = list(stretches(smaps.read_text(errors="surrogateescape"), int(page_size.read_text())))
         madvise = ctypes.CDLL(None).madvise
     except (OSError, AttributeError):
         return
@@ -82,17 +91,22 @@ def collapse(smaps: Path = _SMAPS, page_size: Path = _SIZE) -> None:
 
 class HugePages(Service):
     """
-    Puts what the process has loaded into huge pages once it runs: what comes later comes and goes.
+    Puts what the process has loaded when it begins to run into huge pages.
     """
 
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
+    def __init__(self, in_thread: Callable[[Callable[[], None]], Deferred[None]]) -> None:
+        """
+        @param in_thread: C{deferToThread}.
+        """
+        self._in_thread = in_thread
+        self._done: Deferred[None] = succeed(None)
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
-        # Not before: twistd may still become another process.
-        self._reactor.callWhenRunning(self._begin)
+        # Threads begin when the reactor runs, and by then twistd is the process that it will be.
+        self._done = self._in_thread(collapse)
+        self._done.addErrback(lambda failure: _log.failure("Memory stays in small pages", failure))
 
-    def _begin(self) -> None:
-        done = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), collapse)
-        done.addErrback(lambda failure: _log.failure("Huge pages", failure))
+    def stopService(self) -> Deferred[None]:
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self._done

@@ -20,6 +20,7 @@ from twisted.application.service import IService, Service
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.threads import deferToThread
 from twisted.logger import ILogObserver, Logger, globalLogPublisher, textFileLogObserver
 
 from distributor.catalogue import Manifest, load_manifest, parse_manifest
@@ -116,7 +117,7 @@ def _node(reactor: Any, options: Options) -> IService:
     )
     node.setServiceParent(services)  # type: ignore[no-untyped-call]
     _Signals(reactor, node).setServiceParent(services)  # type: ignore[no-untyped-call]
-    HugePages(reactor).setServiceParent(services)  # type: ignore[no-untyped-call]
+    HugePages(deferToThread).setServiceParent(services)  # type: ignore[no-untyped-call]
     return services
 
 

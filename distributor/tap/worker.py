@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService, Service
+from twisted.internet.threads import deferToThread
 
 from distributor.config import directories
 from distributor.service import Inherited, WorkerService
@@ -67,7 +68,7 @@ def worker(reactor: Any, options: Options, entries: Callable[[], Sequence[PageEn
     )
     service.setServiceParent(services)  # type: ignore[no-untyped-call]
     _Signals(reactor).setServiceParent(services)  # type: ignore[no-untyped-call]
-    HugePages(reactor).setServiceParent(services)  # type: ignore[no-untyped-call]
+    HugePages(deferToThread).setServiceParent(services)  # type: ignore[no-untyped-call]
     return services
 
 

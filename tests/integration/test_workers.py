@@ -114,7 +114,7 @@ class WorkersTests(ProcessTestCase):
         Once they run, what the processes have loaded is in huge pages, where the kernel can do that.
         """
         if not CAN_COLLAPSE:
-            raise SkipTest("this kernel cannot do it")
+            raise SkipTest("this kernel cannot do it, or does it by itself")
         node = self.begun()
         self.wait_until(
             lambda: all(in_huge_pages(pid) >= 4096 for pid in [node.pid, *children(node.pid)]), "memory in small pages"

@@ -7,18 +7,22 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from distributor.tap.huge_pages import Stretch, collapse, stretches
+from distributor.tap.huge_pages import HugePages, Stretch, collapse, stretches
 from tests.memory import CAN_COLLAPSE, in_huge_pages
 
 PAGE = 4096
 HUGE = 2 * 1024 * 1024
+
+CONTENT = bytes(range(256)) * (16 * HUGE // 256)
 
 
 @frozen
@@ -56,7 +60,9 @@ def mappings(draw: st.DrawFn) -> list[Mapping]:
         pages = draw(st.integers(1, 3000))
         resident = draw(st.integers(0, pages))
         access = draw(st.sampled_from(["rw-p", "rw-p", "rw-s", "r--p", "r-xp", "---p"]))
-        name = draw(st.sampled_from(["", "", "[heap]", "[stack]", "/usr/lib/a b.so", "/dev/shm/x (deleted)"]))
+        name = draw(
+            st.sampled_from(["", "", "[heap]", "[anon:x y]", "[stack]", "/usr/lib/a b.so", "/dev/shm/x (deleted)"])
+        )
         found.append(Mapping(start, pages, resident, access, name))
         start = found[-1].stop
     return found
@@ -79,7 +85,9 @@ class StretchesTests(SynchronousTestCase):
         wanted = {
             place
             for each in several
-            if each.access == "rw-p" and each.name in ("", "[heap]") and 4 * each.resident > 3 * each.pages
+            if each.access == "rw-p"
+            and each.name in ("", "[heap]", "[anon:x y]")
+            and 4 * each.resident > 3 * each.pages
             for place in range(0, each.stop, HUGE)
             if each.start <= place and place + HUGE <= each.stop
         }
@@ -87,14 +95,18 @@ class StretchesTests(SynchronousTestCase):
 
     def test_what_the_kernel_shows(self) -> None:
         """
-        A line of a heap, as it is.
+        A heap, as it is; and what has a name besides, as some allocators give it.
         """
         shown = (
             "561c3a2f1000-561c3ab00000 rw-p 00000000 00:00 0                          [heap]\n"
             "Size:               8252 kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\n"
             "Rss:                8100 kB\nPss:                8100 kB\nVmFlags: rd wr mr mw me ac\n"
         )
-        self.assertEqual(list(stretches(shown, HUGE)), [Stretch(0x561C3A400000, 3 * HUGE)])
+        named = shown.replace("561c3a", "7f003a").replace("[heap]", "[anon:glibc: malloc]")
+        self.assertEqual(
+            list(stretches(shown + named, HUGE)),
+            [Stretch(0x561C3A400000, 3 * HUGE), Stretch(0x7F003A400000, 3 * HUGE)],
+        )
 
 
 class CollapseTests(SynchronousTestCase):
@@ -102,24 +114,84 @@ class CollapseTests(SynchronousTestCase):
     The memory of a process.
     """
 
+    def setUp(self) -> None:
+        if not CAN_COLLAPSE:
+            raise SkipTest("this kernel cannot do it, or does it by itself")
+        self.memory = mmap.mmap(-1, len(CONTENT), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.addCleanup(self.memory.close)
+        # So that the kernel does not count it with what is beside it.
+        self.memory.madvise(mmap.MADV_DONTDUMP)
+        self.memory[:] = CONTENT
+        self.assertEqual(self.in_huge_pages(), 0)
+
+    def in_huge_pages(self) -> int:
+        """
+        How much of it is, in kB.
+        """
+        return in_huge_pages(os.getpid(), ctypes.addressof(ctypes.c_char.from_buffer(self.memory)))
+
     def test_what_is_there_stays_as_it_was(self) -> None:
         """
         Memory that is put into huge pages has the same bytes as before.
         """
-        if not CAN_COLLAPSE:
-            raise SkipTest("this kernel cannot do it")
-        content = bytes(range(256)) * (16 * HUGE // 256)
-        with mmap.mmap(-1, len(content), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-            memory[:] = content
-            place = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-            collapse()
-            self.assertEqual(memory[:], content)
-            self.assertGreater(in_huge_pages(os.getpid(), place), 0)
+        collapse()
+        self.assertEqual(self.memory[:], CONTENT)
+        self.assertGreater(self.in_huge_pages(), 0)
+
+    def test_forbidden(self) -> None:
+        """
+        Where the administrator wants none, there are none.
+        """
+        enabled = Path(self.mktemp())
+        enabled.write_text("always madvise [never]\n")
+        collapse(enabled=enabled)
+        self.assertEqual(self.in_huge_pages(), 0)
 
     def test_a_system_without(self) -> None:
         """
         Where there are no huge pages, or nothing is known of the memory, nothing is done.
         """
         missing = Path(self.mktemp())
-        collapse(smaps=missing)
-        collapse(page_size=missing)
+        for each in ("smaps", "page_size", "enabled"):
+            collapse(**{each: missing})
+        self.assertEqual(self.in_huge_pages(), 0)
+
+
+class HugePagesTests(SynchronousTestCase):
+    """
+    The service.
+    """
+
+    def test_until_it_is_done(self) -> None:
+        """
+        It is left to a thread, and the process does not end before that has.
+        """
+        done: Deferred[None] = Deferred()
+        asked = []
+
+        def in_thread(f: Callable[[], None]) -> Deferred[None]:
+            asked.append(f)
+            return done
+
+        service = HugePages(in_thread)
+        service.startService()
+        self.assertEqual(asked, [collapse])
+        stopped = service.stopService()
+        self.assertNoResult(stopped)
+        done.callback(None)
+        self.successResultOf(stopped)
+
+    def test_what_nobody_thought_of(self) -> None:
+        """
+        Whatever goes wrong is logged, and nothing else comes of it.
+        """
+        service = HugePages(lambda _: fail(RuntimeError("no idea")))
+        service.startService()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.successResultOf(service.stopService())
+
+    def test_never_started(self) -> None:
+        """
+        What has not been started has nothing to wait for.
+        """
+        self.successResultOf(HugePages(lambda _: Deferred()).stopService())
