@@ -34,6 +34,7 @@ class Reader:
     @ivar first_byte_s: from the start of connecting to the first byte of the body.
     @ivar whole_s: the same, to the last.
     @ivar error: what went wrong, if something did.
+    @ivar timed_out: whether that is the time it took.
     @ivar position: the offset in the object of the next byte to come.
     """
 
@@ -46,6 +47,7 @@ class Reader:
     first_byte_s: float | None = field(init=False, default=None)
     whole_s: float | None = field(init=False, default=None)
     error: str | None = field(init=False, default=None)
+    timed_out: bool = field(init=False, default=False)
     position: int = field(init=False)
     socket: socket.socket = field(init=False)
     _began: float = field(init=False)
@@ -145,6 +147,13 @@ class Reader:
         self.error = error
         self.close()
 
+    def time_out(self) -> None:
+        """
+        Go away, as it has taken too long.
+        """
+        self.timed_out = True
+        self._end(f"timed out at {self.position} of {self.stop}")
+
     def close(self) -> None:
         """
         Go away.
@@ -175,8 +184,7 @@ def read_all(readers: Sequence[Reader], timeout_s: float) -> None:
                     selector.unregister(key.fd)
     for reader in readers:
         if not reader.over:
-            reader.error = f"timed out at {reader.position} of {reader.stop}"
-            reader.close()
+            reader.time_out()
 
 
 class SlowCrowd:

@@ -25,6 +25,9 @@ _APART_S = 0.3
 _PAIRS = 10
 _PAIRS_APART_S = 0.6
 
+#: It has no divisor in common with the numbers of seeks, nor with how often a scenario is measured.
+_STEP = 11
+
 #: How long those stay who only come for their first byte, in seconds: of a crowd; and where somebody seeks.
 _CROWD_STAYS_S = 0.4
 _SEEKERS_STAY_S = 0.9
@@ -51,6 +54,13 @@ def _moment_s(after_s: float, phase: float) -> float:
     come evenly from one turn to the next, and those at the storage node itself at the same moments.
     """
     return after_s + phase % 1 * TICK_S
+
+
+def _mixed(number: int, several: int) -> float:
+    """
+    Which one of several phases the one of that number has: the next one is not in the next phase.
+    """
+    return number * _STEP % several
 
 
 def whole_crowd(size: int, phase: float) -> list[Wanted]:
@@ -80,7 +90,7 @@ def whole_and_many_seeks(size: int, phase: float) -> list[Wanted]:
     seeks = []
     for number in range(_MANY):
         start = size - (number + 1) * _PART
-        after_s = _moment_s(0.5 + number * _APART_S, (number + phase) / _MANY)
+        after_s = _moment_s(0.5 + number * _APART_S, (_mixed(number, _MANY) + phase) / _MANY)
         seeks.append(Wanted(start, start + _LITTLE, after_s))
     return [Wanted(0, size, seek=False), *seeks]
 
@@ -92,7 +102,7 @@ def whole_and_many_pairs(size: int, phase: float) -> list[Wanted]:
     """
     seeks = []
     for number in range(_PAIRS):
-        after_s = _moment_s(0.5 + number * _PAIRS_APART_S, (number + phase) / _PAIRS)
+        after_s = _moment_s(0.5 + number * _PAIRS_APART_S, (_mixed(number, _PAIRS) + phase) / _PAIRS)
         places = size - (number + 1) * _PART, size // 2 + 2 * number * _PART
         seeks.extend(Wanted(start, start + _PART, after_s) for start in places)
     return [Wanted(0, size, seek=False), *seeks]
@@ -127,6 +137,16 @@ class Scenario:
     delay_ms: int = 0
     more: int = 0
     stay_s: float | None = None
+
+    def phase(self, turn: int, number: int, rounds: int) -> float:
+        """
+        That of a measurement: spread evenly over those of a round, and over all of a run.
+
+        @param turn: which one of the round.
+        @param number: which round of the run.
+        """
+        several = 1 + self.more
+        return (_mixed(turn + number, several) + (number + 0.5) / rounds) / several
 
     @property
     def rows(self) -> tuple[Row, ...]:

@@ -112,6 +112,8 @@ class Bench:
     def direct_ms(self, scenario: Scenario, phase: float, stay_s: float) -> float:
         """
         The first byte where the same readers ask the storage node itself: the mean.
+
+        @raise CannotMeasure: it gives them something wrong.
         """
         wanted = scenario.wanted(len(self.expected), phase)
         with (
@@ -119,6 +121,8 @@ class Bench:
             storage_node(storage_directory, self.media, self.rate, scenario.delay_ms) as storage,
         ):
             readers = _read(wanted, storage, self.expected, stay_s, "/api/v1/files/1")
+        if _failed(readers):
+            raise CannotMeasure("the storage node gives something wrong")
         return 1000 * mean(_first_bytes(readers, wanted, stay_s))
 
     @contextmanager
@@ -175,18 +179,17 @@ class Bench:
         wanted = scenario.wanted(len(self.expected), phase)
         with self.running(start, scenario) as (_, server):
             readers = _read(wanted, server, self.expected, stay_s)
-        return _of_first_bytes(_first_bytes(readers, wanted, stay_s))
+        return {"failed": _failed(readers), **_of_first_bytes(_first_bytes(readers, wanted, stay_s))}
 
     def measure_round(
         self, servers: Mapping[str, Start], scenario: Scenario, number: int, rounds: int
     ) -> Iterator[tuple[str, Figures]]:
         """
-        One round of one scenario with all servers, in any order. The phases are spread evenly over each round, and over
-        all of them.
+        One round of one scenario with all servers, in any order.
         """
         names = list(servers)
         for turn in range(1 + scenario.more):
-            phase = (turn + (number + 0.5) / rounds) / (1 + scenario.more)
+            phase = scenario.phase(turn, number, rounds)
             stay_s = scenario.stay_s if turn else None
             direct: Figures = {}
             if scenario.slowest_seek is not None:
@@ -199,15 +202,22 @@ class Bench:
                     figures = self.measure_first_bytes(servers[name], scenario, phase, stay_s)
                 if (figures["firstMostMs"] or 0.0) < 1000 * (scenario.stay_s or _QUICK_S):
                     quick.append(name)
-                yield name, {**figures, **direct}
+                yield name, {**figures, **direct, "phase": phase}
             if not turn:
                 names = quick
 
 
+def _failed(readers: Sequence[Reader]) -> int:
+    """
+    How many got something wrong, or an end too early; those who left have not.
+    """
+    return sum(reader.error is not None and not reader.timed_out for reader in readers)
+
+
 def beside_direct(figures: Sequence[Figures]) -> Figures:
     """
-    The first bytes of all rounds, as a multiple of those at the storage node itself; and what that is at most, but for
-    a chance of some per cent: two standard errors more.
+    The first bytes of all rounds, as a multiple of those at the storage node itself; and the same with two standard
+    errors more: luck may say a few per cent in either direction, and is not to be what reaches a limit.
     """
     pairs = [(each["firstMeanMs"] or 0.0, direct) for each in figures if (direct := each.get("directMs")) is not None]
     if len(pairs) < 2:
@@ -254,15 +264,14 @@ def main() -> int:
                     found[scenario.title][name].append(figures)
                     took_ms = figures["firstMeanMs"] or 0.0
                     print(f"round {number + 1}, {scenario.title}, {name}: {took_ms:.1f} ms", file=sys.stderr)
-    for several in (each for servers_found in found.values() for each in servers_found.values()):
-        several.append(beside_direct(several))
     versions = {"nginx": version("nginx", "-v")} if "nginx" in servers else {}
     if "Varnish" in servers:
         versions["Varnish"] = version("varnishd", "-V")
     reached = True
     for scenario in SCENARIOS:
         print(f"{scenario.title}\n")
-        reached = show(scenario.rows, found[scenario.title]) and reached
+        rounds = {name: [*figures, beside_direct(figures)] for name, figures in found[scenario.title].items()}
+        reached = show(scenario.rows, rounds) and reached
     if arguments.output is not None:
         settings = {"sizeMiB": arguments.size, "rateMiBPerS": arguments.rate, "versions": versions}
         flat = {f"{title}: {name}": figures for title, rounds in found.items() for name, figures in rounds.items()}
