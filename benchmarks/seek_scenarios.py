@@ -25,6 +25,9 @@ _APART_S = 0.3
 _PAIRS = 10
 _PAIRS_APART_S = 0.6
 
+#: The least object in which they do not meet, in MiB.
+LEAST_MIB = 4 * _PAIRS
+
 #: It has no divisor in common with the numbers of seeks, nor with how often a scenario is measured.
 _STEP = 11
 

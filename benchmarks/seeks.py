@@ -24,7 +24,7 @@ from attrs import frozen
 from benchmarks.processes import MIB, CannotMeasure, Server, Usage, directory, forget_peaks
 from benchmarks.readers import Reader, read_all
 from benchmarks.report import Figures, machine, middle, show, version, write_results
-from benchmarks.seek_scenarios import SCENARIOS, Scenario, Wanted
+from benchmarks.seek_scenarios import LEAST_MIB, SCENARIOS, Scenario, Wanted
 from benchmarks.servers import storage_node
 from benchmarks.shared_download import Start, candidates
 from distributor.devnet.rate import TICK_S
@@ -113,7 +113,7 @@ class Bench:
         """
         The first byte where the same readers ask the storage node itself: the mean.
 
-        @raise CannotMeasure: it gives them something wrong.
+        @raise CannotMeasure: it fails them.
         """
         wanted = scenario.wanted(len(self.expected), phase)
         with (
@@ -121,8 +121,8 @@ class Bench:
             storage_node(storage_directory, self.media, self.rate, scenario.delay_ms) as storage,
         ):
             readers = _read(wanted, storage, self.expected, stay_s, "/api/v1/files/1")
-        if _failed(readers):
-            raise CannotMeasure("the storage node gives something wrong")
+        if failed := _failed(readers):
+            raise CannotMeasure(f"the storage node: {failed[0]}")
         return 1000 * mean(_first_bytes(readers, wanted, stay_s))
 
     @contextmanager
@@ -179,7 +179,7 @@ class Bench:
         wanted = scenario.wanted(len(self.expected), phase)
         with self.running(start, scenario) as (_, server):
             readers = _read(wanted, server, self.expected, stay_s)
-        return {"failed": _failed(readers), **_of_first_bytes(_first_bytes(readers, wanted, stay_s))}
+        return {"failed": len(_failed(readers)), **_of_first_bytes(_first_bytes(readers, wanted, stay_s))}
 
     def measure_round(
         self, servers: Mapping[str, Start], scenario: Scenario, number: int, rounds: int
@@ -207,11 +207,11 @@ class Bench:
                 names = quick
 
 
-def _failed(readers: Sequence[Reader]) -> int:
+def _failed(readers: Sequence[Reader]) -> list[str]:
     """
-    How many got something wrong, or an end too early; those who left have not.
+    What went wrong for those who did not just leave.
     """
-    return sum(reader.error is not None and not reader.timed_out for reader in readers)
+    return [reader.error for reader in readers if reader.error is not None and not reader.timed_out]
 
 
 def beside_direct(figures: Sequence[Figures]) -> Figures:
@@ -248,6 +248,8 @@ def main() -> int:
     parser.add_argument("--only", action="append", help="measure this server; may be repeated")
     parser.add_argument("--output", type=Path, help="a file for every figure, JSON")
     arguments = parser.parse_args()
+    if arguments.size < LEAST_MIB:
+        parser.error(f"--size: the seeks need an object of {LEAST_MIB} MiB")
     where = machine()
     servers = {
         name: start for name, start in candidates().items() if arguments.only in (None, []) or name in arguments.only
