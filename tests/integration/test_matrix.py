@@ -218,6 +218,8 @@ class MatrixTests(ProcessTestCase, TestCase):
             await self.settled(combination.object_id)
         if combination.honest is None:
             combination.faulty.heal()
+            # What went on when the node was killed may have begun anew meanwhile, in the background, with a wrong byte.
+            await self.settled(combination.object_id)
         again = judge(await self.get(combination.object_id), _WHOLE, CONTENT, spoilt)
         seen.check(again == RIGHT, f"the next reader got {again}")
         await self.settled(combination.object_id)
