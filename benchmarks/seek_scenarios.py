@@ -59,7 +59,7 @@ def _moment_s(after_s: float, phase: float) -> float:
     return after_s + phase % 1 * TICK_S
 
 
-def _mixed(number: int, several: int) -> float:
+def _mixed(number: int, several: int) -> int:
     """
     Which one of several phases the one of that number has: the next one is not in the next phase.
     """

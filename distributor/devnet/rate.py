@@ -11,7 +11,8 @@ from attrs import define, field
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 #: Bytes are given out this often, at multiples of it: shorter costs wake-ups, longer makes the flow lumpy (16 MiB/s is
-#: 168 KB a time). Who measures can tell from the time of day how long it is until the next turn.
+#: 168 KB a time). While nothing is saved up, who measures can tell from the time of day how long it is until the next
+#: turn.
 TICK_S = 0.01
 
 #: Part of it, within which a moment and a multiple are the same.

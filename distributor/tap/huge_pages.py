@@ -2,7 +2,7 @@
 The process' memory in huge pages.
 
 An interpreter's objects lie all over its heap, and each request touches what lies in more pages than a processor can
-keep the addresses of, the less so in a virtual machine, where each has to be looked up twice over.
+keep the addresses of; in a virtual machine, each of those that it has not kept is looked up twice over.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def stretches(smaps: str, page_size: int) -> Iterator[Stretch]:
 def collapse(smaps: Path = _SMAPS, page_size: Path = _SIZE, enabled: Path = _ENABLED) -> None:
     """
     Put the process' memory as it is now into huge pages, where the system can do so and its administrator has not
-    forbidden it. It takes some ten milliseconds; who touches memory for the first time meanwhile may wait for one page.
+    forbidden it. It takes some tens of milliseconds; who touches memory for the first time meanwhile may wait for one
+    page.
     """
     try:
         # madvise(2) itself does not look at this.

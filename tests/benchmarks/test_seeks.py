@@ -1,5 +1,5 @@
 """
-Tests for L{benchmarks.seeks}: how first bytes are compared.
+Tests for L{benchmarks.seeks} and L{benchmarks.seek_scenarios}: when seeks come, and how first bytes are compared.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.report import Figures
+from benchmarks.seek_scenarios import SCENARIOS, Scenario
 from benchmarks.seeks import beside_direct
 
 times = st.floats(0.1, 1000)
@@ -19,6 +20,22 @@ def figures(*pairs: tuple[float, float]) -> list[Figures]:
     First bytes of a server, and of the storage node itself at the same moment.
     """
     return [{"firstMeanMs": ours, "directMs": direct} for ours, direct in pairs]
+
+
+class PhaseTests(SynchronousTestCase):
+    """
+    L{benchmarks.seek_scenarios.Scenario.phase}.
+    """
+
+    @given(st.sampled_from(SCENARIOS), st.integers(1, 12))
+    def test_evenly_spread(self, scenario: Scenario, rounds: int) -> None:
+        """
+        The measurements of a run come at even distances from one turn of the storage node's to the next.
+        """
+        turns = range(1 + scenario.more)
+        phases = sorted(scenario.phase(turn, number, rounds) for turn in turns for number in range(rounds))
+        for place, phase in enumerate(phases):
+            self.assertAlmostEqual(phase, (place + 0.5) / len(phases))
 
 
 class BesideDirectTests(SynchronousTestCase):
