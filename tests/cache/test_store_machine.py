@@ -167,12 +167,11 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Objects turn out to be other nodes' to distribute, some of which go now.
         """
-        unverified = dict(self.store.unverified)
+        unverified, read = dict(self.store.unverified), self.read_now()
         self.store.disown(object_ids)
         before = set(self.store.object_ids())
         assert self.case.done(self.store.clean_up(limit)) <= limit
         gone = before - set(self.store.object_ids())
-        read = {object_id for object_id, _ in self.readers}
         assert len(gone) <= limit and not gone & (unverified.keys() | read), gone
         self.store.own(object_ids)
 
@@ -242,11 +241,19 @@ class StoreMachine(RuleBasedStateMachine):
                 inodes[status.st_ino] = status.st_size
         return sum(inodes.values())
 
+    def read_now(self) -> set[str]:
+        """
+        Whose file has a reader: where one was removed while it was read, the next of that name is another file.
+        """
+        inodes = {os.fstat(reader.fd).st_ino for _, reader in self.readers}
+        files = (path for directory in (self.assets, self.partial) for path in directory.iterdir())
+        return {path.name for path in files if path.stat().st_ino in inodes}
+
     def room(self) -> int:
         """
         What could be given away if all that nobody reads, or fills, were evicted.
         """
-        read = {object_id for object_id, _ in self.readers if object_id not in self.allocations}
+        read = self.read_now() - self.allocations.keys()
         named = {object_id for object_id in read if (self.assets / object_id).exists()}
         unfinished = {object_id for object_id in read - named if (self.partial / object_id).exists()}
         taken = sum(size_of(object_id) for object_id in self.allocations)
