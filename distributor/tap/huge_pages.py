@@ -9,15 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
-
-_log = Logger("distributor")
 
 #: C{MADV_COLLAPSE} of C{madvise(2)}: what is in these pages goes into huge ones now, whatever is done with new ones.
 _COLLAPSE = 25
@@ -88,26 +83,3 @@ def collapse(smaps: Path = _SMAPS, page_size: Path = _SIZE, enabled: Path = _ENA
     for each in found:
         # What the kernel does not know, has no room for, or is not there any more stays as it was.
         madvise(each.start, each.size, _COLLAPSE)
-
-
-class HugePages(Service):
-    """
-    Puts what the process has loaded when it begins to run into huge pages.
-    """
-
-    def __init__(self, in_thread: Callable[[Callable[[], None]], Deferred[None]]) -> None:
-        """
-        @param in_thread: C{deferToThread}.
-        """
-        self._in_thread = in_thread
-        self._done: Deferred[None] = succeed(None)
-
-    def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
-        # Threads begin when the reactor runs, and by then twistd is the process that it will be.
-        self._done = self._in_thread(collapse)
-        self._done.addErrback(lambda failure: _log.failure("Memory stays in small pages", failure))
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()  # type: ignore[no-untyped-call]
-        return self._done

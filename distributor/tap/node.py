@@ -32,7 +32,7 @@ from distributor.observe.log_files import LogFiles
 from distributor.observe.twistd_log import twistd_log
 from distributor.service import Adoption, CannotStart, Distributor, why
 from distributor.tap.adoption import progress_teller
-from distributor.tap.huge_pages import HugePages
+from distributor.tap.loaded import Loaded
 from distributor.tap.options import Options, configured
 from distributor.tap.program import Services, give_up
 from distributor.tap.worker import worker, worker_command
@@ -117,7 +117,7 @@ def _node(reactor: Any, options: Options) -> IService:
     )
     node.setServiceParent(services)  # type: ignore[no-untyped-call]
     _Signals(reactor, node).setServiceParent(services)  # type: ignore[no-untyped-call]
-    HugePages(deferToThread).setServiceParent(services)  # type: ignore[no-untyped-call]
+    Loaded(deferToThread).setServiceParent(services)  # type: ignore[no-untyped-call]
     return services
 
 

@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThread
 
 from distributor.config import directories
 from distributor.service import Inherited, WorkerService
-from distributor.tap.huge_pages import HugePages
+from distributor.tap.loaded import Loaded
 from distributor.tap.options import Options, configured
 from distributor.tap.program import Services
 from distributor.web.page import CONTENT_SECURITY_POLICY, PageEntry, page
@@ -68,7 +68,7 @@ def worker(reactor: Any, options: Options, entries: Callable[[], Sequence[PageEn
     )
     service.setServiceParent(services)  # type: ignore[no-untyped-call]
     _Signals(reactor).setServiceParent(services)  # type: ignore[no-untyped-call]
-    HugePages(deferToThread).setServiceParent(services)  # type: ignore[no-untyped-call]
+    Loaded(deferToThread).setServiceParent(services)  # type: ignore[no-untyped-call]
     return services
 
 

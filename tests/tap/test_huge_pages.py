@@ -7,16 +7,14 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from distributor.tap.huge_pages import HugePages, Stretch, collapse, stretches
+from distributor.tap.huge_pages import Stretch, collapse, stretches
 from tests.memory import CAN_COLLAPSE, in_huge_pages
 
 PAGE = 4096
@@ -155,43 +153,3 @@ class CollapseTests(SynchronousTestCase):
         for each in ("smaps", "page_size", "enabled"):
             collapse(**{each: missing})
         self.assertEqual(self.in_huge_pages(), 0)
-
-
-class HugePagesTests(SynchronousTestCase):
-    """
-    The service.
-    """
-
-    def test_until_it_is_done(self) -> None:
-        """
-        It is left to a thread, and the process does not end before that has.
-        """
-        done: Deferred[None] = Deferred()
-        asked = []
-
-        def in_thread(f: Callable[[], None]) -> Deferred[None]:
-            asked.append(f)
-            return done
-
-        service = HugePages(in_thread)
-        service.startService()
-        self.assertEqual(asked, [collapse])
-        stopped = service.stopService()
-        self.assertNoResult(stopped)
-        done.callback(None)
-        self.successResultOf(stopped)
-
-    def test_what_nobody_thought_of(self) -> None:
-        """
-        Whatever goes wrong is logged, and nothing else comes of it.
-        """
-        service = HugePages(lambda _: fail(RuntimeError("no idea")))
-        service.startService()
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.successResultOf(service.stopService())
-
-    def test_never_started(self) -> None:
-        """
-        What has not been started has nothing to wait for.
-        """
-        self.successResultOf(HugePages(lambda _: Deferred()).stopService())
