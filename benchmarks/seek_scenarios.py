@@ -173,7 +173,7 @@ class Scenario:
 
 SCENARIOS = (
     Scenario("32 readers of the whole", whole_crowd, 1.02, more=8, stay_s=_CROWD_STAYS_S),
-    Scenario("a whole reader, and two seeks after 0.5 s", whole_and_seeks, 1.1, 1.2, more=20, stay_s=_SEEKERS_STAY_S),
+    Scenario("a whole reader, and two seeks after 0.5 s", whole_and_seeks, 1.1, 1.2, more=60, stay_s=_SEEKERS_STAY_S),
     Scenario("a whole reader, and 16 seeks one after another", whole_and_many_seeks, 1.1, 1.2),
     Scenario("a whole reader, and ten times two seeks at one instant", whole_and_many_pairs, 1.1, 1.2, more=2),
     Scenario(
