@@ -326,17 +326,21 @@ class Passage:
         if self._closed:
             return
         self._closed = True
-        self._error = error
         if self._retry is not None:
             self._retry.cancel()
-        if self._segment is not None:
-            self._segment.stop()
+        # What is let go here is gone with the reader, and a transport's buffers with it; else they would be there until
+        # the garbage collector runs.
+        segment, self._segment = self._segment, None
+        consumer, self._consumer = self._consumer, None
+        if segment is not None:
+            segment.stop()
         self._held.clear()
         self._on_ended()
-        if self._consumer is not None:
-            self._consumer.unregisterProducer()
+        if consumer is not None:
+            consumer.unregisterProducer()
             waiting = self._sent
         else:
+            self._error = error
             waiting = self._first
         if not waiting.called:
             if error is None:

@@ -256,6 +256,9 @@ class FastChannel(Channel):
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError) is None:
             self._log.failure("an answer failed", failure)
+        else:
+            # It knows the frames that it has come through, and they know it: all that they use would stay with them.
+            failure.cleanFailure()
         # What was sent must not look whole.
         self.abort()
 
