@@ -16,12 +16,12 @@ from distributor.tap.huge_pages import collapse
 _log = Logger("distributor")
 
 #: When there are so many objects more than before, of those that can hold others, the new ones are looked through for
-#: garbage. Python's 700 are there at every third or fourth request that has to be waited for, and those who wait for a
-#: storage node then wait a fifth of a millisecond more.
+#: garbage. Python's 700 had come together just when two readers had a storage node asked, and the second waited a fifth
+#: of a millisecond more.
 _NEW = 10_000
 
-#: After so many times, those that were new then are looked through with them. They are more than Python's, which does
-#: it after 10.
+#: After so many times, all that were new then are looked through once more. After Python's 10 it would be 100,000 at
+#: once.
 _TIMES = 3
 
 
