@@ -20,8 +20,8 @@ _log = Logger("distributor")
 #: of a millisecond more.
 _NEW = 10_000
 
-#: After so many times, all that were new then are looked through once more. After Python's 10 it would be 100,000 at
-#: once.
+#: After more than so many times, those that were new then are looked through once more, with the next: 50,000. With
+#: Python's 10 it would be 120,000 at once.
 _TIMES = 3
 
 

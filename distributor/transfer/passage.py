@@ -328,18 +328,16 @@ class Passage:
         self._closed = True
         if self._retry is not None:
             self._retry.cancel()
-        # What is let go here is gone with the reader, and a transport's buffers with it; else they would be there until
-        # the garbage collector runs.
         segment, self._segment = self._segment, None
-        consumer, self._consumer = self._consumer, None
         if segment is not None:
             segment.stop()
         self._held.clear()
         self._on_ended()
-        if consumer is not None:
-            consumer.unregisterProducer()
+        if self._consumer is not None:
+            self._consumer.unregisterProducer()
             waiting = self._sent
         else:
+            # Only where somebody may still ask: its frames know this, the reader, and what is in the reader's buffers.
             self._error = error
             waiting = self._first
         if not waiting.called:

@@ -142,6 +142,19 @@ class PassageTests(SynchronousTestCase):
         self.failureResultOf(passage.send_to(self.transport))
         self.assertIsNone(self.transport.producer)
 
+    def test_why_it_failed_between(self) -> None:
+        """
+        Where it was the storage nodes, who comes then is told so.
+        """
+        self.upstream.nodes[0].faults.next.append(Fault(cut=Cut(10, Ending.RESET)))
+        for node in self.upstream.nodes:
+            node.faults.always = Fault(status=500)
+        passage = self.passage()
+        self.successResultOf(self.ready(passage))
+        self.clock.advance(1)
+        self.upstream.flush()
+        self.failureResultOf(passage.send_to(self.transport), SourcesFailed)
+
     def test_a_wrong_byte(self) -> None:
         """
         A whole object with a wrong byte anywhere is not sent to its end.
